@@ -38,6 +38,12 @@ export interface ResolvedDisk {
   readonly bootOrder?: number | undefined
 }
 
+export interface ResolvedCdrom {
+  readonly file: string
+  /** Boot from it when no disk boots: an installer, not a cloud-init seed. */
+  readonly bootable: boolean
+}
+
 export interface ResolvedNic extends NicAttachment {
   readonly role: 'test' | 'management'
   /** The host NIC that it shall reach; noted in the metadata. */
@@ -66,8 +72,8 @@ export interface DomainSpec {
   readonly vmrVersion: string
   readonly kernel?: DirectKernel | undefined
   readonly disks?: readonly ResolvedDisk[]
-  /** ISO images: the definition's cdrom, a cloud-init seed. */
-  readonly cdroms?: readonly string[]
+  /** The definition's cdrom, a cloud-init seed. */
+  readonly cdroms?: readonly ResolvedCdrom[]
   /** In guest order, the management NIC last. */
   readonly nics: readonly ResolvedNic[]
   /** File that virtlogd appends everything to which the guest prints on its console. */
@@ -275,7 +281,8 @@ function withSerialLog(devices: XmlElement, file: string): XmlElement {
 
 const targetPrefixes = { virtio: 'vd', scsi: 'sd', sata: 'sd', ide: 'hd', usb: 'sd' } as const
 
-function diskElements({ definition, disks = [], cdroms = [] }: DomainSpec): readonly XmlChild[] {
+function diskElements(spec: DomainSpec): readonly XmlChild[] {
+  const { definition, disks = [], cdroms = [] } = spec
   const used = new Map<string, number>()
   const nextTarget = (prefix: string) => {
     const index = used.get(prefix) ?? 0
@@ -284,20 +291,46 @@ function diskElements({ definition, disks = [], cdroms = [] }: DomainSpec): read
   }
   // q35 has SATA and no IDE, pc the other way round.
   const cdromBus = /^(?:q35|pc-q35-)/.test(definition.machine) ? 'sata' : 'ide'
+  const nextBootOrder = bootOrders(spec)
   return [
-    ...disks.map((disk) => diskElement(disk, nextTarget(targetPrefixes[disk.bus]))),
-    ...cdroms.map((file) =>
+    ...disks.map((disk) =>
+      diskElement(disk, nextTarget(targetPrefixes[disk.bus]), disk.bootOrder ?? nextBootOrder?.()),
+    ),
+    ...cdroms.map(({ file, bootable }) =>
       element('disk', { type: 'file', device: 'cdrom' }, [
         element('driver', { name: 'qemu', type: 'raw' }),
         element('source', { file }),
         element('target', { dev: nextTarget(targetPrefixes[cdromBus]), bus: cdromBus }),
         element('readonly'),
+        bootElement(bootable ? nextBootOrder?.() : undefined),
       ]),
     ),
   ]
 }
 
-function diskElement(disk: ResolvedDisk, target: string): XmlElement {
+/**
+ * Boot orders for disks and installer, after those that the definition fixes. Without any, libvirt has QEMU boot from
+ * the first disk and nothing else (`-boot strict=on`), so an installer behind an empty disk would never start.
+ */
+function bootOrders({ definition, kernel, disks = [] }: DomainSpec): (() => number) | undefined {
+  if (kernel !== undefined) return undefined
+  const devices = [
+    ...disks,
+    ...definition.nics,
+    ...(definition.management === undefined ? [] : [definition.management]),
+  ]
+  let last = Math.max(0, ...devices.map(({ bootOrder = 0 }) => bootOrder))
+  return () => {
+    last += 1
+    return last
+  }
+}
+
+function bootElement(order: number | undefined): XmlElement | undefined {
+  return order === undefined ? undefined : element('boot', { order })
+}
+
+function diskElement(disk: ResolvedDisk, target: string, bootOrder: number | undefined): XmlElement {
   const { backing } = disk
   return element('disk', { type: 'file', device: 'disk' }, [
     element('driver', { name: 'qemu', type: disk.format, cache: disk.cache }),
@@ -312,7 +345,7 @@ function diskElement(disk: ResolvedDisk, target: string): XmlElement {
     element('target', { dev: target, bus: disk.bus }),
     disk.readOnly ? element('readonly') : undefined,
     disk.serial === undefined ? undefined : element('serial', {}, [disk.serial]),
-    disk.bootOrder === undefined ? undefined : element('boot', { order: disk.bootOrder }),
+    bootElement(bootOrder),
   ])
 }
 
