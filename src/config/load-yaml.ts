@@ -1,5 +1,5 @@
 import { open } from 'node:fs/promises'
-import { isAlias, isMap, isPair, isScalar, isSeq, LineCounter, type Node, type Pair, parseDocument } from 'yaml'
+import { isAlias, isMap, isPair, isScalar, isSeq, LineCounter, type Node, type Pair, parseDocument, visit } from 'yaml'
 import type { z } from 'zod'
 import { VmrError } from '../errors/vmr-error.ts'
 
@@ -47,6 +47,12 @@ export function parseYaml<S extends z.ZodType>(
   })
   const [defect] = [...document.errors, ...document.warnings]
   if (defect !== undefined) throw at(defect.pos[0], defect.message.replace(/\.$/, ''))
+  visit(document, {
+    Alias: (_key, node) => {
+      if (node.resolve(document) === undefined)
+        throw at(node.range?.[0] ?? 0, `alias *${node.source} names no anchor before it`)
+    },
+  })
   let data: unknown
   try {
     data = document.toJS({ maxAliasCount: 100 })
