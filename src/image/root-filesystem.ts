@@ -80,11 +80,11 @@ const busyboxApplets: Readonly<Record<'usr/bin' | 'usr/sbin', readonly string[]>
   'usr/bin': (
     'awk base64 basename cat chgrp chmod chown clear cmp cp cut date dd df diff dirname dmesg du echo egrep env expr ' +
     'false fgrep find free grep gunzip gzip head hexdump hostname id install kill killall ln login logger ls md5sum ' +
-    'mkdir mkfifo mknod mkpasswd mktemp mount mv nc nice nohup nproc od paste pgrep pidof pkill printf ps pwd ' +
-    'readlink realpath rm rmdir sed seq setsid sh sha256sum sleep sort stat strings stty sync tail tar tee test time ' +
+    'mkdir mkfifo mknod mkpasswd mktemp mount mv nc nproc od paste pidof printf ps pwd ' +
+    'readlink realpath renice rm rmdir sed seq setsid sh sha256sum sleep sort stat strings stty sync tail tar tee test time ' +
     'timeout top touch tr true tty umount uname uniq uptime usleep vi wc which who whoami xargs xxd yes zcat'
   ).split(' '),
-  'usr/sbin': 'acpid getty halt insmod losetup lsmod modprobe rmmod sysctl'.split(' '),
+  'usr/sbin': 'acpid halt init insmod losetup lsmod modprobe rmmod sysctl'.split(' '),
 }
 
 /** Loaded at boot or when the configuration first needs them; what they depend on comes along. */

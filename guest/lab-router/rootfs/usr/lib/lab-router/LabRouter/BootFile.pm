@@ -1,7 +1,6 @@
 # The file format of VyOS 1.4's config.boot: a braced tree and a version footer.
 package LabRouter::BootFile;
 use strict;
-use warnings;
 use LabRouter::Schema;
 use LabRouter::Tree;
 

@@ -2,7 +2,6 @@
 # configuration its changes stand on), candidate, level (where `edit` went), unsaved}.
 package LabRouter::Commands;
 use strict;
-use warnings;
 use LabRouter::BootFile;
 use LabRouter::Schema;
 use LabRouter::Tree;

@@ -1,7 +1,6 @@
 # Commit: every changed unit is checked and applied on its own; the good ones become active though others are refused.
 package LabRouter::Commit;
 use strict;
-use warnings;
 use LabRouter::Tree;
 use LabRouter::Units;
 

@@ -1,7 +1,6 @@
 # The operational commands: text out of the system's state and the active configuration.
 package LabRouter::Operational;
 use strict;
-use warnings;
 use LabRouter::Commands;
 use LabRouter::Kernel;
 use LabRouter::Schema;

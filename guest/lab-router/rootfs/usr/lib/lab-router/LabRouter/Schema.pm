@@ -2,7 +2,6 @@
 # kernel what VyOS would do; everything else is refused as "not valid".
 package LabRouter::Schema;
 use strict;
-use warnings;
 
 sub node { return { kind => 'node', children => {@_} } }
 sub tag  { my ($type, %children) = @_; return { kind => 'tag', type => $type, children => \%children } }

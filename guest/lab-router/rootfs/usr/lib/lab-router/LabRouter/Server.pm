@@ -3,8 +3,6 @@
 # and its words. A reply is three such fields: exit status, edit level, text.
 package LabRouter::Server;
 use strict;
-use warnings;
-use Fcntl qw(O_RDWR O_WRONLY O_NONBLOCK O_NOFOLLOW);
 use LabRouter::BootFile;
 use LabRouter::Commands;
 use LabRouter::Commit;
@@ -24,7 +22,8 @@ sub main {
     $latency = ($argument // 0) / 1000;
     my $booting = !-e "$RUN/active.boot";
     load_active($booting);
-    sysopen my $requests, "$RUN/requests", O_RDWR or die "cannot open $RUN/requests: $!\n";
+    # Open for writing too, so that it does not end when the last shell closes it.
+    open my $requests, '+<', "$RUN/requests" or die "cannot open $RUN/requests: $!\n";
     LabRouter::Kernel::write_file("$RUN/pid", "$$\n");
     release_console();
     my $buffer = '';
@@ -42,7 +41,7 @@ sub main {
 
 # Lets the console that waits for the boot configuration go on.
 sub release_console {
-    sysopen my $fifo, "$RUN/loaded", O_WRONLY | O_NONBLOCK or return;
+    open my $fifo, '+<', "$RUN/loaded" or return;
     syswrite $fifo, "\n";
 }
 
@@ -99,17 +98,20 @@ sub answer {
     my ($job, $status, $text) = @_;
     my $session = $sessions{ $job->{id} };
     my $level   = $session ? join ' ', @{ $session->{level} } : '';
-    # Without a reader this fails at once instead of stopping everybody's configuration.
-    sysopen my $fifo, "$RUN/reply/$job->{reply}", O_WRONLY | O_NONBLOCK | O_NOFOLLOW or return;
-    return unless -p $fifo;
+    my $path = "$RUN/reply/$job->{reply}";
+    lstat $path;
+    return unless -p _;
+    # Opened both ways: that never waits for a reader, who may be gone.
+    open my $fifo, '+<', $path or return;
     my $bytes = join "\0", $status, $level, $text, '';
     my $written = 0;
     while ($written < length $bytes) {
-        my $count = syswrite $fifo, $bytes, 4096, $written;
-        if (defined $count) { $written += $count; next }
         my $room = '';
         vec($room, fileno $fifo, 1) = 1;
+        # A reader that has stopped must not stop everybody else.
         return unless select undef, $room, undef, 10;
+        # A FIFO that select(2) calls writable takes this much (PIPE_BUF) without waiting.
+        $written += syswrite($fifo, $bytes, 4096, $written) // return;
     }
 }
 

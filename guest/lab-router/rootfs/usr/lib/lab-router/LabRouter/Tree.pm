@@ -2,7 +2,6 @@
 # children => {name => node}}. Functions that render or compare follow the schema.
 package LabRouter::Tree;
 use strict;
-use warnings;
 use LabRouter::Schema;
 
 sub new { return { names => [], children => {} } }
@@ -12,10 +11,11 @@ sub clone {
     return { names => [@{ $tree->{names} }], children => { map { $_ => clone($tree->{children}{$_}) } @{ $tree->{names} } } };
 }
 
+# The part of a tree at a path; undef, also in a list, if there is none.
 sub get {
     my ($tree, @path) = @_;
     for my $word (@path) {
-        $tree = $tree->{children}{$word} or return;
+        $tree = $tree->{children}{$word} or return undef;
     }
     return $tree;
 }

@@ -2,8 +2,6 @@
 # between the refused command and "Value validation failed".
 package LabRouter::Types;
 use strict;
-use warnings;
-use Socket qw(inet_pton AF_INET AF_INET6);
 
 # Splits "ADDRESS/LENGTH"; returns (family 4 or 6, address, length) or nothing.
 sub split_prefix {
@@ -16,16 +14,45 @@ sub split_prefix {
 
 sub family_of {
     my ($text) = @_;
-    return 4 if $text =~ /\A(?:0|[1-9][0-9]{0,2})(?:\.(?:0|[1-9][0-9]{0,2})){3}\z/ and defined inet_pton(AF_INET, $text);
-    return 6 if $text =~ /\A[0-9A-Fa-f:.]+\z/ and $text =~ /:/ and defined inet_pton(AF_INET6, $text);
-    return;
+    my $bits = address_bits($text);
+    return defined $bits ? (length $bits == 32 ? 4 : 6) : undef;
+}
+
+# The 32 or 128 bits of an address as a string of 0 and 1; undef if the text is none. Written out because loading
+# Perl's Socket module would take longer than the whole rest of the boot configuration.
+sub address_bits {
+    my ($text) = @_;
+    return _ipv6_bits($text) if $text =~ /:/;
+    my @bytes = split /\./, $text, -1;
+    return undef if @bytes != 4 || grep { !/\A(?:0|[1-9][0-9]{0,2})\z/ || $_ > 255 } @bytes;
+    return unpack 'B32', pack 'C4', @bytes;
+}
+
+# RFC 4291 section 2.2: eight groups, one run of zeros as "::", the last 32 bits perhaps as an IPv4 address.
+sub _ipv6_bits {
+    my ($text) = @_;
+    return undef if length $text > 45 || $text !~ /\A[0-9A-Fa-f:.]+\z/ || $text =~ /:::/;
+    my @halves = split /::/, $text, -1;
+    return undef if @halves > 2;
+    my @groups = map { [ split /:/, $_, -1 ] } @halves;
+    my $last = $groups[-1];
+    if (@$last && $last->[-1] =~ /\./) {
+        my $bits = address_bits(pop @$last);
+        return undef unless defined $bits;
+        push @$last, map { sprintf '%x', oct "0b$_" } substr($bits, 0, 16), substr($bits, 16);
+    }
+    return undef if grep { !/\A[0-9A-Fa-f]{1,4}\z/ } map { @$_ } @groups;
+    my $count = 0;
+    $count += @$_ for @groups;
+    return undef if @halves == 2 ? $count > 7 : $count != 8;
+    splice @groups, 1, 0, [ (0) x (8 - $count) ] if @halves == 2;
+    return unpack 'B128', pack 'n8', map { hex } map { @$_ } @groups;
 }
 
 # True if every bit after the prefix is 0, so that the text names a network and not a host in it.
 sub is_network {
-    my ($family, $address, $length) = @_;
-    my $bits = unpack 'B*', inet_pton($family == 4 ? AF_INET : AF_INET6, $address);
-    return substr($bits, $length) !~ /1/;
+    my ($address, $length) = @_;
+    return substr(address_bits($address), $length) !~ /1/;
 }
 
 sub _host_prefix {
@@ -33,7 +60,7 @@ sub _host_prefix {
     return ("$value needs a DHCP client, which the lab router does not have") if $value eq 'dhcp' or $value eq 'dhcpv6';
     my ($family, $address, $length) = split_prefix($value);
     # A network's own address cannot be a host of it, except where the prefix leaves no room for one (RFC 3021).
-    my $is_host = $family && !($family == 4 && $length < 31 && is_network($family, $address, $length));
+    my $is_host = $family && !($family == 4 && $length < 31 && is_network($address, $length));
     return if $is_host;
     # One empty line for each further validator that had nothing to say (measured on VyOS 1.4.1).
     return ("Error: $value is not a valid IP host", '', '', '', 'Invalid value');
@@ -56,7 +83,7 @@ sub _number {
 sub _ip {
     my ($wanted, $message) = @_;
     return sub {
-        my $family = family_of($_[0]) || 0;
+        my $family = family_of($_[0]) // 0;
         return if $wanted ? $family == $wanted : $family;
         return ($message);
     };
@@ -66,7 +93,7 @@ sub _network {
     my ($wanted, $message) = @_;
     return sub {
         my ($family, $address, $length) = split_prefix($_[0]);
-        return if $family && $family == $wanted && is_network($family, $address, $length);
+        return if $family && $family == $wanted && is_network($address, $length);
         return ($message);
     };
 }

@@ -2,7 +2,6 @@
 # configuration-mode scripts: how each is checked, and how it is applied.
 package LabRouter::Units;
 use strict;
-use warnings;
 use LabRouter::Kernel;
 use LabRouter::Tree;
 use LabRouter::Types;
@@ -199,18 +198,18 @@ sub _change_link {
     }
     my $wanted = _value($new, 'mtu') // $mtu;
     my $is     = LabRouter::Kernel::read_line("/sys/class/net/$name/mtu");
-    _ip('link', 'set', 'dev', $name, 'mtu', $wanted) if defined $wanted && $wanted != ($is // 0);
-    _ip('link', 'set', 'dev', $name, 'alias', _value($new, 'description') // '') if _differs($old, $new, 'description');
+    LabRouter::Kernel::set_link($name, 'mtu', $wanted) if defined $wanted && $wanted != ($is // 0);
+    LabRouter::Kernel::set_link($name, 'ifalias', _value($new, 'description') // '') if _differs($old, $new, 'description');
     # VyOS answers ARP only on the interface that routes to the asker.
     LabRouter::Kernel::sysctl("net/ipv4/conf/$name/arp_filter", 1);
-    _ip('link', 'set', 'dev', $name, _has($new, 'disable') ? 'down' : 'up');
+    LabRouter::Kernel::set_up($name, !_has($new, 'disable'));
     _change_addresses($name, $old, $new);
 }
 
 sub _apply_loopback {
     my ($active, $candidate, @path) = @_;
     my ($old, $new) = map { LabRouter::Tree::get($_, @path) } $active, $candidate;
-    _ip('link', 'set', 'dev', 'lo', 'alias', _value($new, 'description') // '') if _differs($old, $new, 'description');
+    LabRouter::Kernel::set_link('lo', 'ifalias', _value($new, 'description') // '') if _differs($old, $new, 'description');
     _change_addresses('lo', $old, $new);
 }
 
@@ -237,18 +236,11 @@ sub _apply_ethernet {
     _apply_vif($name, $_, $old, $new) for $new ? LabRouter::Tree::names_at($new, 'vif') : ();
 }
 
-# VyOS switches off every offload that its configuration does not name; one that the device has fixed stays as it is.
+# VyOS switches off every offload that its configuration does not name. Scatter-gather goes on first, since the others
+# need it.
 sub _change_offloads {
     my ($name, $new) = @_;
-    my @wanted = map { $_ => _has($new, 'offload', $_) ? 'on' : 'off' } qw(sg tso gso gro);
-    my ($status, $text) = LabRouter::Kernel::run('/sbin/ethtool', '-k', $name);
-    return if $status;
-    my %feature = (sg => 'scatter-gather', tso => 'tcp-segmentation-offload', gso => 'generic-segmentation-offload', gro => 'generic-receive-offload');
-    while (my ($offload, $state) = splice @wanted, 0, 2) {
-        my ($is, $fixed) = $text =~ /^\s*\Q$feature{$offload}\E: (on|off)( \[fixed\])?/m or next;
-        next if $fixed || $is eq $state;
-        LabRouter::Kernel::run('/sbin/ethtool', '-K', $name, $offload, $state);
-    }
+    LabRouter::Kernel::set_offload($name, $_, _has($new, 'offload', $_)) for qw(sg tso gso gro);
 }
 
 sub _apply_vif {
@@ -323,7 +315,7 @@ sub _apply_bridge {
         # What a bridge port received as its own would never reach the bridge.
         LabRouter::Kernel::run('/sbin/ip', 'address', 'flush', 'dev', $member);
         _ip('link', 'set', 'dev', $member, 'master', $name);
-        _ip('link', 'set', 'dev', $member, 'up');
+        LabRouter::Kernel::set_up($member, 1);
     }
     _change_link($name, $old, $new, undef);
 }
