@@ -1,0 +1,296 @@
+import type { Duplex } from 'node:stream'
+import type { ErrorCode } from '../../errors/codes.ts'
+import { VmrError } from '../../errors/vmr-error.ts'
+import { createTerminalText } from './terminal-text.ts'
+import type { Transcript } from './transcript.ts'
+
+/** One line that the guest ended, or a piece of one too long to be held whole. */
+export interface ConsoleLine {
+  readonly text: string
+  /** False for a piece: the line goes on in the next one. */
+  readonly ended: boolean
+}
+
+/** What an expectation reacts to. The first function that returns something other than undefined ends it. */
+export interface Watch<T> {
+  /** Each line in the order of its arrival, also those that came before the expectation. */
+  readonly line?: (line: ConsoleLine) => T | undefined
+  /** What stands in the last, unfinished line once nothing has followed for {@link settleMs}. */
+  readonly prompt?: (tail: string) => T | undefined
+  readonly settleMs?: number
+  /** After this long without a byte, and again after as long. */
+  readonly idle?: { readonly afterMs: number; readonly react: () => T | undefined }
+}
+
+export interface ExpectOptions {
+  /** For the error: "the login prompt of serial console of r1". */
+  readonly what: string
+  readonly timeoutMs: number
+  readonly timeoutCode?: ErrorCode
+  readonly hint?: string
+  readonly signal?: AbortSignal | undefined
+}
+
+/** A serial line as a sequence of lines and prompts. One expectation at a time. */
+export interface Console {
+  readonly description: string
+  /** Resolves when the stream has taken the text. `secret` keeps it out of the transcript. */
+  send(text: string, options?: { readonly secret?: boolean }): Promise<void>
+  /** @throws VmrError `timeoutCode` (GUEST_COMMAND_TIMEOUT) with the last lines seen, GUEST_CONSOLE_LOST, or the signal's reason. */
+  expect<T>(watch: Watch<T>, options: ExpectOptions): Promise<T>
+  /** Forgets lines that nobody has looked at. */
+  drain(): void
+  /** The last lines, for messages. */
+  lastLines(count: number): readonly string[]
+  /** Set once the stream has ended or failed. */
+  lost(): VmrError | undefined
+  /** Called with every whole line from now on, beside whatever expectation runs; returns its own removal. */
+  onLine(listener: (text: string) => void): () => void
+  /** Called once when the stream has ended or failed. */
+  onLost(listener: (error: VmrError) => void): void
+  /** Lets go of the stream without ending it. */
+  detach(): void
+}
+
+export interface ConsoleOptions {
+  /** For messages: "serial console of r1". */
+  readonly description: string
+  readonly transcript?: Transcript
+}
+
+/** A line is cut into pieces of this many characters: prompts are far shorter, and no rescan grows with the output. */
+const maxTail = 4096
+/** Lines kept for the next expectation while none runs. Older ones are dropped. */
+const maxBacklog = 2000
+const evidenceLines = 10
+const maxEvidenceLine = 200
+const defaultSettleMs = 80
+
+interface Waiter {
+  readonly onLines: () => void
+  readonly onBytes: () => void
+  readonly fail: (error: unknown) => void
+}
+
+/** Reads a Duplex that carries a terminal: a libvirt console stream, a UNIX socket of QEMU's. */
+export function attachConsole(stream: Duplex, options: ConsoleOptions): Console {
+  const { description, transcript } = options
+  const text = createTerminalText()
+  const listeners = new Set<(line: string) => void>()
+  const lostListeners: ((error: VmrError) => void)[] = []
+  const recent: string[] = []
+  let backlog: ConsoleLine[] = []
+  let backlogStart = 0
+  let tail = ''
+  let tailTaken = false
+  let tailIsPiece = false
+  let failure: VmrError | undefined
+  let waiter: Waiter | undefined
+
+  const keepLine = (line: ConsoleLine) => {
+    backlog.push(line)
+    if (backlog.length - backlogStart > maxBacklog) backlogStart += 1
+    if (backlogStart > maxBacklog) {
+      backlog = backlog.slice(backlogStart)
+      backlogStart = 0
+    }
+    recent.push(line.text.slice(0, maxEvidenceLine))
+    if (recent.length > 4 * evidenceLines) recent.splice(0, recent.length - 2 * evidenceLines)
+    if (line.ended) for (const listener of listeners) listener(line.text)
+    if (backlog.length - backlogStart >= maxBacklog / 2) waiter?.onLines()
+  }
+
+  const take = (piece: string) => {
+    let start = 0
+    for (let end = piece.indexOf('\n'); end >= 0; end = piece.indexOf('\n', start)) {
+      append(piece.slice(start, end))
+      keepLine({ text: tail, ended: true })
+      tail = ''
+      tailIsPiece = false
+      start = end + 1
+    }
+    append(piece.slice(start))
+    tailTaken = false
+  }
+  const append = (part: string) => {
+    let rest = part
+    while (tail.length + rest.length > maxTail) {
+      const room = maxTail - tail.length
+      keepLine({ text: tail + rest.slice(0, room), ended: false })
+      tail = ''
+      tailIsPiece = true
+      rest = rest.slice(room)
+    }
+    tail += rest
+  }
+
+  const evidence = (count = evidenceLines) => {
+    const lines = [...recent, tail.slice(-maxEvidenceLine)].filter((line) => line.trim() !== '')
+    return lines.slice(-count)
+  }
+
+  const lose = (cause: unknown) => {
+    if (failure !== undefined) return
+    const last = evidence(3)
+    failure = new VmrError(
+      'GUEST_CONSOLE_LOST',
+      `the ${description} ended${last.length === 0 ? '' : `; last seen: ${last.join(' | ')}`}`,
+      {
+        hint: 'The guest has stopped or was destroyed, or another client took its console. See its state with `vmr vm list`.',
+        cause,
+      },
+    )
+    transcript?.note('the console ended')
+    transcript?.end()
+    waiter?.fail(failure)
+    for (const listener of lostListeners) listener(failure)
+  }
+
+  const onData = (chunk: Uint8Array | string) => {
+    const piece = text.write(typeof chunk === 'string' ? Buffer.from(chunk, 'utf8') : chunk)
+    if (piece !== '') {
+      transcript?.received(piece)
+      take(piece)
+    }
+    waiter?.onBytes()
+  }
+  const onEnd = () => lose(undefined)
+  const onError = (error: unknown) => lose(error)
+  stream.on('data', onData)
+  stream.on('end', onEnd)
+  stream.on('close', onEnd)
+  stream.on('error', onError)
+
+  return {
+    description,
+    lost: () => failure,
+    lastLines: (count) => evidence(count),
+    drain() {
+      backlog = []
+      backlogStart = 0
+    },
+    onLine(listener) {
+      listeners.add(listener)
+      return () => listeners.delete(listener)
+    },
+    onLost(listener) {
+      if (failure === undefined) lostListeners.push(listener)
+      else listener(failure)
+    },
+    detach() {
+      stream.off('data', onData)
+      stream.off('end', onEnd)
+      stream.off('close', onEnd)
+      transcript?.end()
+      failure ??= new VmrError('GUEST_CONSOLE_LOST', `the ${description} was let go of`)
+      waiter?.fail(failure)
+    },
+    send(typed, { secret = false } = {}) {
+      if (failure !== undefined) return Promise.reject(failure)
+      transcript?.sent(typed, { secret })
+      return new Promise((resolve, reject) => {
+        const onClosed = () => reject(failure ?? new VmrError('GUEST_CONSOLE_LOST', `the ${description} ended`))
+        stream.once('close', onClosed)
+        stream.write(Buffer.from(typed, 'utf8'), (error) => {
+          stream.off('close', onClosed)
+          if (error) {
+            lose(error)
+            onClosed()
+          } else {
+            resolve()
+          }
+        })
+      })
+    },
+    expect<T>(watch: Watch<T>, expectation: ExpectOptions) {
+      return new Promise<T>((resolve, reject) => {
+        const { signal } = expectation
+        if (waiter !== undefined) throw new VmrError('INTERNAL', `two expectations at once on the ${description}`)
+        if (signal?.aborted) return reject(signal.reason)
+
+        let idleTimer: NodeJS.Timeout | undefined
+        let settleTimer: NodeJS.Timeout | undefined
+        const stop = () => {
+          waiter = undefined
+          clearTimeout(deadline)
+          clearTimeout(settleTimer)
+          clearTimeout(idleTimer)
+          signal?.removeEventListener('abort', onAbort)
+        }
+        const fail = (error: unknown) => {
+          stop()
+          reject(error)
+        }
+        const finish = (value: T) => {
+          stop()
+          resolve(value)
+        }
+        const onAbort = () => fail(signal?.reason)
+        /** Runs a reaction; whatever it throws ends the expectation. True when the expectation has ended. */
+        const ends = (react: () => T | undefined): boolean => {
+          try {
+            const value = react()
+            if (value === undefined) return waiter === undefined
+            finish(value)
+          } catch (error) {
+            fail(error)
+          }
+          return true
+        }
+        const onSettled = () => {
+          if (watch.prompt === undefined || tailTaken || tailIsPiece || tail === '') return
+          const { prompt } = watch
+          if (ends(() => prompt(tail.slice(tail.lastIndexOf('\r') + 1)))) tailTaken = true
+        }
+        const onIdle = () => {
+          const { idle } = watch
+          if (idle === undefined || ends(idle.react)) return
+          idleTimer?.refresh()
+        }
+        const onLines = () => {
+          while (backlogStart < backlog.length) {
+            const line = backlog[backlogStart]
+            backlogStart += 1
+            if (line === undefined || watch.line === undefined) continue
+            const { line: react } = watch
+            if (ends(() => react(line))) return
+          }
+          backlog = []
+          backlogStart = 0
+        }
+        const onBytes = () => {
+          onLines()
+          if (waiter === undefined) return
+          settleTimer?.refresh()
+          idleTimer?.refresh()
+        }
+        const deadline = setTimeout(() => {
+          const seen = evidence()
+          const message = `${expectation.what} did not come within ${formatSeconds(expectation.timeoutMs)} on the ${description}${
+            seen.length === 0 ? '; it stayed silent' : `; last lines:\n${seen.map((line) => `  ${line}`).join('\n')}`
+          }`
+          fail(
+            new VmrError(
+              expectation.timeoutCode ?? 'GUEST_COMMAND_TIMEOUT',
+              message,
+              expectation.hint === undefined ? {} : { hint: expectation.hint },
+            ),
+          )
+        }, expectation.timeoutMs)
+
+        waiter = { onLines, onBytes, fail }
+        signal?.addEventListener('abort', onAbort, { once: true })
+        onLines()
+        if (waiter === undefined) return
+        // Lines that came before the end are still worth reading; only then is the end the answer.
+        if (failure !== undefined) return fail(failure)
+        if (watch.prompt !== undefined) settleTimer = setTimeout(onSettled, watch.settleMs ?? defaultSettleMs)
+        if (watch.idle !== undefined) idleTimer = setTimeout(onIdle, watch.idle.afterMs)
+      })
+    },
+  }
+}
+
+function formatSeconds(milliseconds: number): string {
+  return milliseconds < 1000 ? `${milliseconds} ms` : `${Math.round(milliseconds / 100) / 10} s`
+}

@@ -1,0 +1,316 @@
+import type { Duplex } from 'node:stream'
+import { VmrError } from '../../errors/vmr-error.ts'
+import { attachConsole, type Console } from './console.ts'
+import { type BootPhase, bootPhaseOf, classifyPrompt, isRestart, type Prompt } from './prompts.ts'
+import { awaitShellPrompt, interrupt, synchronise } from './synchronise.ts'
+import type { Transcript } from './transcript.ts'
+
+export interface Credentials {
+  readonly user: string
+  readonly password: string
+}
+
+/** Where the way from power-on to a usable session stands. */
+export type ConsoleState = BootPhase | 'waiting' | 'login' | 'password' | 'shell' | 'configure' | 'pager'
+
+export interface ConsoleStateReport {
+  readonly state: ConsoleState
+  readonly elapsedMs: number
+}
+
+export interface OpenConsoleOptions {
+  /** For messages: "serial console of r1". */
+  readonly description: string
+  readonly credentials: Credentials
+  /**
+   * For the whole way, boot included; default 120 000 ms. A VyOS under software emulation takes about four minutes to
+   * its login prompt.
+   */
+  readonly timeoutMs?: number
+  /** A boot that sends nothing for this long counts as hung. Default: only {@link timeoutMs} ends it. */
+  readonly silenceLimitMs?: number
+  readonly signal?: AbortSignal
+  /** Called when the state changes. */
+  readonly onState?: (report: ConsoleStateReport) => void
+  readonly transcript?: Transcript
+}
+
+/** A logged-in terminal at an operational prompt, pager off and 500 columns wide. */
+export interface ConsoleSession {
+  readonly console: Console
+  readonly user: string
+  readonly hostName: string
+  /** The boot configuration had errors: VyOS said so while this session watched. */
+  readonly configurationFailed: boolean
+  /** Logs out if this session logged in, and lets go of the stream without ending it. Never rejects. */
+  close(): Promise<void>
+}
+
+/** Enter, with whatever somebody left typed in the line taken away first. */
+const poke = '\x15\r'
+const firstPokeMs = 1000
+const pokeEveryMs = 5000
+/** getty throws away what comes before it reads; the name is offered again when no password prompt follows it. */
+const nameUnansweredMs = 3000
+/** A wrong password is told twice before it is believed: the first may have lost characters. */
+const maxRefusals = 2
+const maxGarbledNames = 3
+const stepTimeoutMs = 60_000
+
+/**
+ * Brings a guest's serial console, in whatever state it is, to an operational prompt.
+ *
+ * Configuration mode that somebody left open is left again when nothing is pending in it. Pending changes are never
+ * discarded: they are somebody else's, since vmr configures in sessions of its own and never in this shell.
+ *
+ * @throws VmrError GUEST_BOOT_TIMEOUT when nothing ever asked for a login (the caller may start the guest again),
+ *   GUEST_COMMAND_TIMEOUT when a login did not go on, GUEST_LOGIN_FAILED, GUEST_NOT_READY for pending changes of
+ *   somebody else's, GUEST_CONSOLE_LOST, or the signal's reason.
+ */
+export async function openConsoleSession(stream: Duplex, options: OpenConsoleOptions): Promise<ConsoleSession> {
+  const { description, transcript } = options
+  const console = attachConsole(stream, { description, ...(transcript === undefined ? {} : { transcript }) })
+  try {
+    const login = await reachShell(console, options)
+    await prepareTerminal(console, options.signal)
+    return {
+      console,
+      user: login.user,
+      hostName: login.host,
+      configurationFailed: login.configurationFailed,
+      close: () => closeSession(console, login.loggedIn),
+    }
+  } catch (error) {
+    console.detach()
+    throw error
+  }
+}
+
+interface Login {
+  readonly user: string
+  readonly host: string
+  readonly loggedIn: boolean
+  readonly configurationFailed: boolean
+}
+
+type Step =
+  | { readonly kind: 'prompt'; readonly prompt: Prompt }
+  | { readonly kind: 'refused' }
+  | { readonly kind: 'phase'; readonly phase: BootPhase }
+  | { readonly kind: 'restart' }
+  | { readonly kind: 'idle' }
+
+async function reachShell(console: Console, options: OpenConsoleOptions): Promise<Login> {
+  const { credentials, onState, signal, silenceLimitMs } = options
+  const timeoutMs = options.timeoutMs ?? 120_000
+  const start = performance.now()
+  let state: ConsoleState | undefined
+  let asked = false
+  let configurationFailed = false
+  let nameSent = false
+  let nameEchoed = false
+  let passwordSent = false
+  let garbledNames = 0
+  let refusals = 0
+  let silentMs = 0
+  let unansweredPokes = 0
+
+  const enter = (next: ConsoleState) => {
+    if (next === state) return
+    state = next
+    onState?.({ state: next, elapsedMs: performance.now() - start })
+  }
+  const line = (text: string): Step | undefined => {
+    // A terminal that nobody reads echoes what was typed to wake it: that is no sign of life.
+    if (!/^(?:\^U)*\s*$/.test(text)) silentMs = 0
+    if (nameSent && text.trimEnd().endsWith(`login: ${credentials.user}`)) nameEchoed = true
+    if (/^Login incorrect$|Authentication failure|Login timed out/i.test(text.trim())) return { kind: 'refused' }
+    if (asked && isRestart(text)) return { kind: 'restart' }
+    const phase = bootPhaseOf(text)
+    if (asked && phase !== 'configurationFailed') return undefined
+    return phase === undefined || phase === state ? undefined : { kind: 'phase', phase }
+  }
+  enter('waiting')
+
+  for (;;) {
+    const remaining = timeoutMs - (performance.now() - start)
+    const idleMs = nameSent ? nameUnansweredMs : unansweredPokes === 0 && !asked ? firstPokeMs : pokeEveryMs
+    const step: Step = await console.expect<Step>(
+      {
+        line: ({ text }) => line(text),
+        prompt: (tail) => {
+          const prompt = classifyPrompt(tail)
+          return prompt === undefined ? undefined : { kind: 'prompt', prompt }
+        },
+        idle: { afterMs: idleMs, react: () => ({ kind: 'idle' }) },
+      },
+      {
+        what: asked ? 'the prompt after the login' : 'a login prompt',
+        timeoutMs: Math.max(1, remaining),
+        timeoutCode: asked ? 'GUEST_COMMAND_TIMEOUT' : 'GUEST_BOOT_TIMEOUT',
+        hint: asked
+          ? 'Look at the console yourself with `vmr vm console`.'
+          : `The guest was last seen in the state "${state ?? 'waiting'}". Start it again, or allow more time: without KVM a VyOS takes about four minutes.`,
+        signal,
+      },
+    )
+
+    if (step.kind === 'idle') {
+      silentMs += idleMs
+      if (!asked && silenceLimitMs !== undefined && silentMs >= silenceLimitMs) {
+        throw new VmrError(
+          'GUEST_BOOT_TIMEOUT',
+          `the ${console.description} sent nothing for ${Math.round(silentMs / 1000)} s while the guest was booting; last lines:\n${console
+            .lastLines(10)
+            .map((text) => `  ${text}`)
+            .join('\n')}`,
+          { hint: 'The boot hangs. Start the guest again.' },
+        )
+      }
+      nameSent = false
+      unansweredPokes += 1
+      // Something that takes Enter and shows no prompt is a program left running; at a prompt Ctrl-C does no harm.
+      const runsAProgram = unansweredPokes >= 4 && (state === 'waiting' || asked)
+      await console.send(runsAProgram ? interrupt : poke)
+      continue
+    }
+    unansweredPokes = 0
+    silentMs = 0
+
+    if (step.kind === 'phase') {
+      if (step.phase === 'configurationFailed') configurationFailed = true
+      if (!asked) enter(step.phase)
+      continue
+    }
+    if (step.kind === 'restart') {
+      asked = false
+      nameSent = false
+      passwordSent = false
+      enter('kernel')
+      continue
+    }
+    if (step.kind === 'refused') {
+      if (passwordSent) refusals += 1
+      nameSent = false
+      passwordSent = false
+      if (refusals >= maxRefusals) {
+        throw new VmrError(
+          'GUEST_LOGIN_FAILED',
+          `the guest on the ${console.description} refused the password of user ${credentials.user}`,
+          {
+            hint: 'Give the user name and password of the image in the domain definition.',
+          },
+        )
+      }
+      continue
+    }
+
+    const { prompt } = step
+    switch (prompt.kind) {
+      case 'login':
+        asked = true
+        enter('login')
+        nameSent = true
+        nameEchoed = false
+        passwordSent = false
+        await console.send(`${credentials.user}\r`)
+        break
+      case 'password':
+        asked = true
+        enter('password')
+        // Only ever behind a name of ours that the guest has shown in full; an empty one brings the login prompt back.
+        if (nameSent && (nameEchoed || garbledNames >= maxGarbledNames)) {
+          passwordSent = true
+          nameSent = false
+          await console.send(`${credentials.password}\r`, { secret: true })
+        } else {
+          if (nameSent) garbledNames += 1
+          nameSent = false
+          await console.send('\r')
+        }
+        break
+      case 'newPassword':
+        throw new VmrError(
+          'GUEST_LOGIN_FAILED',
+          `the guest on the ${console.description} wants the password of user ${credentials.user} changed`,
+          {
+            hint: 'Log in once with `vmr vm console`, set a new password, and put it in the domain definition.',
+          },
+        )
+      case 'shell':
+        enter('shell')
+        return { user: prompt.user, host: prompt.host, loggedIn: passwordSent, configurationFailed }
+      case 'configure':
+        asked = true
+        enter('configure')
+        await leaveConfigurationMode(console, signal)
+        break
+      case 'pager':
+        asked = true
+        enter('pager')
+        await console.send('q')
+        break
+      case 'completion':
+        asked = true
+        await console.send('n')
+        await console.send(interrupt)
+        break
+      case 'continuation':
+        asked = true
+        await console.send(interrupt)
+        break
+    }
+  }
+}
+
+async function leaveConfigurationMode(console: Console, signal: AbortSignal | undefined): Promise<void> {
+  await console.send('exit\r')
+  await console.expect<true>(
+    {
+      line: ({ text }) => {
+        if (text.startsWith('Cannot exit: configuration modified')) {
+          throw new VmrError(
+            'GUEST_NOT_READY',
+            `somebody left configuration mode open on the ${console.description}, with changes that are not committed`,
+            {
+              hint: 'vmr does not decide about them: commit or discard them with `vmr vm console`, then try again.',
+            },
+          )
+        }
+        // At a lower edit level, `exit` only goes to the top.
+        return /^\[edit.*\]$/.test(text) || text === 'exit' ? true : undefined
+      },
+      prompt: (tail) => (classifyPrompt(tail) === undefined ? undefined : true),
+    },
+    { what: 'the end of configuration mode', timeoutMs: stepTimeoutMs, signal },
+  )
+}
+
+async function prepareTerminal(console: Console, signal: AbortSignal | undefined): Promise<void> {
+  // Without these VyOS decorates short errors with escape sequences and stops long ones in a pager, and readline
+  // breaks the echo of long lines. In any other bash they only set positional parameters.
+  for (const command of ['set terminal length 0', 'set terminal width 500']) {
+    await console.send(`${command}\r`)
+    await awaitShellPrompt(console, { what: `the prompt after "${command}"`, timeoutMs: stepTimeoutMs, signal })
+  }
+  await synchronise(console, { timeoutMs: stepTimeoutMs, signal })
+}
+
+async function closeSession(console: Console, loggedIn: boolean): Promise<void> {
+  try {
+    if (loggedIn && console.lost() === undefined) {
+      await console.send('exit\r')
+      await console.expect<true>(
+        {
+          line: ({ text }) => (text === 'logout' ? true : undefined),
+          prompt: (tail) => (classifyPrompt(tail)?.kind === 'login' ? true : undefined),
+        },
+        { what: 'the end of the login', timeoutMs: 5000 },
+      )
+    }
+  } catch {
+    // The guest may be going down, and logging out of it is only courtesy.
+  } finally {
+    console.detach()
+  }
+}

@@ -1,0 +1,57 @@
+/** What waits for input in the last line of a serial console. */
+export type Prompt =
+  | { readonly kind: 'login' }
+  | { readonly kind: 'password' }
+  /** A password must be changed before the session goes on. */
+  | { readonly kind: 'newPassword' }
+  | { readonly kind: 'shell'; readonly user: string; readonly host: string }
+  | { readonly kind: 'configure'; readonly user: string; readonly host: string }
+  | { readonly kind: 'pager' }
+  /** readline's "Display all 161 possibilities? (y or n)" */
+  | { readonly kind: 'completion' }
+  /** An open quote or here-document. */
+  | { readonly kind: 'continuation' }
+
+/** Where a boot stands, in the order in which a boot goes through them. */
+export type BootPhase = 'loader' | 'kernel' | 'configuring' | 'configurationFailed'
+
+/** A longer last line is output, not a prompt. */
+const maxPrompt = 300
+/** `vyos@vyos:~$ `, `vyos@vyos(vrf:red):/tmp> `, `root@vyos:~# ` */
+const shellPrompt = /^([A-Za-z0-9_][\w.-]*\$?)@([A-Za-z0-9][\w.-]*)(?:\((?:vrf|ns):[^()\s]+\))?:[~/][^\r\n]*[$#>] $/
+/** `vyos@vyos# `, below a line `[edit …]` */
+const configurePrompt = /^([A-Za-z0-9_][\w.-]*\$?)@([A-Za-z0-9][\w.-]*)(?:\((?:vrf|ns):[^()\s]+\))?# $/
+
+/** @param tail the text after the last line end, once nothing more has come for a moment */
+export function classifyPrompt(tail: string): Prompt | undefined {
+  if (tail.length > maxPrompt) return undefined
+  // Without "Last login: Mon …", which a pause can cut at the same place.
+  if (/(?:^|[^t] |\S)login: ?$/.test(tail) && !/Last login: ?$/.test(tail)) return { kind: 'login' }
+  if (/(?:New|Retype|Current|Old)\b.*password: ?$/i.test(tail)) return { kind: 'newPassword' }
+  if (/^(?:Password|[\w.-]+(?:@[\w.-]+)?'s password|Password for [\w.-]+): ?$/.test(tail)) return { kind: 'password' }
+  const shell = shellPrompt.exec(tail)
+  if (shell !== null) return { kind: 'shell', user: shell[1] ?? '', host: shell[2] ?? '' }
+  const configure = configurePrompt.exec(tail)
+  if (configure !== null) return { kind: 'configure', user: configure[1] ?? '', host: configure[2] ?? '' }
+  if (/^(?::|\(END\)|lines \d+-\d+.*|--More--.*|.*\(END\)) ?$/.test(tail)) return { kind: 'pager' }
+  if (/possibilities\? \(y or n\)$/.test(tail)) return { kind: 'completion' }
+  if (/^> $/.test(tail)) return { kind: 'continuation' }
+  return undefined
+}
+
+const phases: readonly (readonly [BootPhase, RegExp])[] = [
+  ['configurationFailed', /configure failed!|There was a config error on boot/],
+  ['configuring', /Starting VyOS router|vyos-router\.service|Waiting for NICs to settle|Mounting VyOS Config/],
+  ['kernel', /^\[ *\d+\.\d{6}\] |Linux version \d|Decompressing Linux|Loading initial ramdisk/],
+  ['loader', /SeaBIOS|iPXE|GNU GRUB|ISOLINUX|Automatic boot in|Booting from|highlighted entry will be executed/],
+]
+
+/** The phase that this line of boot output belongs to, if it tells. */
+export function bootPhaseOf(line: string): BootPhase | undefined {
+  return phases.find(([, pattern]) => pattern.test(line))?.[0]
+}
+
+/** A line that only the start of a machine prints: whatever session there was is gone. */
+export function isRestart(line: string): boolean {
+  return /SeaBIOS \(version|GNU GRUB|ISOLINUX|Linux version \d/.test(line)
+}
