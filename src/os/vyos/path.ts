@@ -1,0 +1,40 @@
+import { VmrError } from '../../errors/vmr-error.ts'
+
+/** The words of one node of VyOS's configuration, values included: `['interfaces', 'ethernet', 'eth0', 'mtu', '1500']`. */
+export type VyosPath = readonly string[]
+
+export interface VyosCommand {
+  readonly kind: 'set' | 'delete'
+  readonly path: VyosPath
+}
+
+const maxWordLength = 4000
+
+/** A path as one string, for sets and maps: no word can hold a NUL. */
+export function keyOf(path: VyosPath): string {
+  return path.join('\0')
+}
+
+export function startsWith(path: VyosPath, prefix: VyosPath): boolean {
+  return prefix.length <= path.length && prefix.every((word, index) => path[index] === word)
+}
+
+/**
+ * One configuration command, as typed or written in a script: node names bare, every other word in single quotes.
+ *
+ * @throws VmrError CONFIG_INVALID for a word that VyOS cannot hold or that could end the quotes: VyOS's CLI has no way
+ *   to write a single quote inside a value, and evaluates double quotes, backslashes and backquotes once more.
+ */
+export function renderCommand(command: VyosCommand): string {
+  if (command.path.length === 0) throw new VmrError('INTERNAL', 'a configuration command without a path')
+  return `${command.kind} ${command.path.map(renderWord).join(' ')}`
+}
+
+function renderWord(word: string): string {
+  if (word.length === 0 || word.length > maxWordLength || /[\u0000-\u001f\u007f-\u009f'"\\`]/.test(word)) {
+    throw new VmrError('CONFIG_INVALID', `VyOS cannot be given the value ${JSON.stringify(word.slice(0, 80))}`, {
+      hint: 'Values must not be empty, and must not hold quotes, backslashes, backquotes or control characters.',
+    })
+  }
+  return /^[a-z][a-z0-9-]*$/.test(word) ? word : `'${word}'`
+}

@@ -1,0 +1,146 @@
+import { renderCommand, type VyosCommand } from './path.ts'
+
+/** What VyOS answered, command by command. */
+export interface TransactionReport {
+  readonly outcome: 'committed' | 'refused' | 'commitFailed'
+  readonly answers: readonly VyosAnswer[]
+}
+
+export interface VyosAnswer {
+  /** "set interfaces …", or "configure", "commit", "discard". */
+  readonly command: string
+  /** VyOS's own words, without the blank lines and the indent around them. Empty for what succeeded silently. */
+  readonly text: string
+}
+
+/**
+ * Words with which VyOS refuses a `set` or `delete`. Its status is 0 all the same. "already exists" and "Nothing to
+ * delete" are no refusals.
+ */
+const refusals = [
+  'Set failed',
+  'Delete failed',
+  'is not valid',
+  'is ambiguous',
+  'requires a value',
+  'Need to specify the config node',
+  'Invalid command',
+  'Invalid value',
+  'validation failed',
+  'Could not execute validator',
+  'Permission denied',
+  'Traceback',
+]
+/** Words of a commit that did not do all it was asked. Parts of it may be active even so. */
+const commitFailures = [
+  'Commit failed',
+  ']] failed',
+  'had an issue completing',
+  'Traceback',
+  'Invalid command',
+  'Permission denied',
+]
+/** Another operator's commit is under way: this one has not started. */
+const locked = 'temporarily locked due to another commit'
+const lockRetrySeconds = 3
+
+export interface TransactionScriptOptions {
+  /** Starts every line that is not VyOS's; must not occur in anything that VyOS prints. */
+  readonly word: string
+  /** How long to wait for another operator's commit, in seconds. */
+  readonly lockSeconds: number
+  readonly save: boolean
+}
+
+/**
+ * A script for `vbash FILE` that sets everything, commits only if nothing was refused, and leaves no session open.
+ *
+ * It names no command that is a prefix of one of VyOS's (`c`, `de`, `sh`…), since the template makes aliases of those.
+ * The session of the template is keyed by the parent's process number, so what an earlier, interrupted one with the
+ * same number left pending is discarded first. Ctrl-C is ignored: a commit must never end halfway.
+ */
+export function transactionScript(commands: readonly VyosCommand[], options: TransactionScriptOptions): string {
+  const { word, lockSeconds, save } = options
+  const lines = [
+    'source /opt/vyatta/etc/functions/script-template',
+    "trap '' INT QUIT HUP",
+    'export VYATTA_PAGER=cat',
+    'vmr_out=$(mktemp)',
+    "vmr_refused=''",
+    `vmr_tell() { printf '\\n%s %s\\n' ${word} "$*"; cat "$vmr_out"; }`,
+    'vmr_check() {',
+    '  vmr_tell "answer $1"',
+    '  case $(<"$vmr_out") in',
+    `  ${refusals.map(casePattern).join(' | ')}) vmr_refused=yes ;;`,
+    '  esac',
+    '}',
+    'configure >"$vmr_out" 2>&1',
+    'vmr_tell configure',
+    'discard >"$vmr_out" 2>&1',
+    ...commands.flatMap((command, index) => [`${renderCommand(command)} >"$vmr_out" 2>&1`, `vmr_check ${index}`]),
+    'vmr_outcome=refused',
+    'if [[ -z $vmr_refused ]]; then',
+    '  vmr_outcome=committed',
+    `  vmr_limit=$((SECONDS + ${lockSeconds}))`,
+    '  while true; do',
+    '    commit >"$vmr_out" 2>&1',
+    '    case $(<"$vmr_out") in',
+    `    ${casePattern(locked)}) (( SECONDS < vmr_limit )) || { vmr_outcome=commitFailed; break; } ;;`,
+    `    ${commitFailures.map(casePattern).join(' | ')}) vmr_outcome=commitFailed; break ;;`,
+    '    *) break ;;',
+    '    esac',
+    `    sleep ${lockRetrySeconds}`,
+    '  done',
+    '  vmr_tell commit',
+    'fi',
+    'if [[ $vmr_outcome != committed ]]; then',
+    '  discard >"$vmr_out" 2>&1',
+    '  vmr_tell discard',
+    ...(save ? ['else', '  save >"$vmr_out" 2>&1', '  vmr_tell save'] : []),
+    'fi',
+    'exit >/dev/null 2>&1',
+    ': >"$vmr_out"',
+    'vmr_tell "outcome $vmr_outcome"',
+    'rm -f "$vmr_out" "$0"',
+    'builtin exit 0',
+  ]
+  return `${lines.join('\n')}\n`
+}
+
+/** Reads what the script printed. Undefined when it did not come to its end. */
+export function parseTransaction(
+  output: string,
+  commands: readonly VyosCommand[],
+  word: string,
+): TransactionReport | undefined {
+  const answers: VyosAnswer[] = []
+  let outcome: TransactionReport['outcome'] | undefined
+  for (const block of output.split(`\n${word} `).slice(1)) {
+    const lineEnd = block.indexOf('\n')
+    const [what = '', argument = ''] = block.slice(0, lineEnd).split(' ')
+    const text = block
+      .slice(lineEnd + 1)
+      .split('\n')
+      .map((line) => line.trimEnd().replace(/^ {2}/, ''))
+      .filter((line) => line !== '')
+      .join('\n')
+    if (what === 'outcome') {
+      if (argument === 'committed' || argument === 'refused' || argument === 'commitFailed') outcome = argument
+      continue
+    }
+    const command = what === 'answer' ? commands[Number(argument)] : undefined
+    answers.push({ command: command === undefined ? what : renderCommand(command), text })
+  }
+  return outcome === undefined ? undefined : { outcome, answers }
+}
+
+/** True for an answer that refuses its command: what the script itself goes by. */
+export function isRefusal(answer: VyosAnswer): boolean {
+  return (answer.command === 'commit' ? [...commitFailures, locked] : refusals).some((words) =>
+    answer.text.includes(words),
+  )
+}
+
+function casePattern(words: string): string {
+  return `*'${words}'*`
+}

@@ -1,0 +1,125 @@
+import { randomBytes } from 'node:crypto'
+import { VmrError } from '../../errors/vmr-error.ts'
+import { runChecked, type Shell } from '../../shell/shell.ts'
+import { parseSetCommands } from './parse-commands.ts'
+import { renderCommand, startsWith, type VyosCommand, type VyosPath } from './path.ts'
+import { planUndo, resolveUndo, type VyosChange } from './plan.ts'
+import {
+  isRefusal,
+  parseTransaction,
+  type TransactionReport,
+  transactionScript,
+  type VyosAnswer,
+} from './transaction-script.ts'
+
+const wrapper = '/opt/vyatta/bin/vyatta-op-cmd-wrapper'
+const readTimeoutMs = 120_000
+/** `configure` and `commit` of a slow guest: up to 90 s were measured for one commit without KVM on a busy host. */
+const baseTimeoutMs = 300_000
+/** One `set` starts a chain of processes: 2 to 3 s without KVM. */
+const commandTimeoutMs = 6000
+const lockSeconds = 120
+
+/** Runs an operational command (`show version`) as VyOS wants it from a program. */
+export function runOperational(shell: Shell, words: readonly string[], signal?: AbortSignal): Promise<string> {
+  return runChecked(shell, [wrapper, ...words], {
+    timeoutMs: readTimeoutMs,
+    ...(signal === undefined ? {} : { signal }),
+  })
+}
+
+/** The configuration that is active now, as paths. */
+export async function readConfiguration(shell: Shell, signal?: AbortSignal): Promise<readonly VyosPath[]> {
+  return parseSetCommands(await runOperational(shell, ['show', 'configuration', 'commands'], signal))
+}
+
+export interface ChangeOptions {
+  readonly signal?: AbortSignal | undefined
+  /** Also writes it to the guest's disk. */
+  readonly save?: boolean
+}
+
+/**
+ * Makes all of these changes active, or none.
+ *
+ * Everything is set first; one refused command and nothing is committed. A commit that fails can leave parts active:
+ * they are read back and undone. Success is what the configuration says afterwards, not what the commit answered.
+ * A commit cannot be interrupted: an abort takes effect before it starts or after it has ended.
+ *
+ * @throws VmrError GUEST_CONFIG_REFUSED naming the refused command with VyOS's own words, and what could not be undone
+ */
+export async function changeConfiguration(
+  shell: Shell,
+  before: readonly VyosPath[],
+  commands: readonly VyosChange[],
+  { signal, save = false }: ChangeOptions = {},
+): Promise<void> {
+  if (commands.length === 0) return
+  signal?.throwIfAborted()
+  const report = await runTransaction(shell, commands, save)
+  if (report.outcome === 'refused') throw refusal(shell, report, [])
+  const after = await readConfiguration(shell)
+  const missing = commands.filter((command) => !isDone(command, after))
+  if (report.outcome === 'committed' && missing.length === 0) return
+
+  const undo = planUndo(before, commands)
+  const back = resolveUndo(after, undo)
+  if (back.length > 0) await runTransaction(shell, back, false)
+  const left = back.length === 0 ? [] : resolveUndo(await readConfiguration(shell), undo)
+  throw refusal(shell, report, left, missing)
+}
+
+async function runTransaction(
+  shell: Shell,
+  commands: readonly VyosCommand[],
+  save: boolean,
+): Promise<TransactionReport> {
+  const word = `vmr-${randomBytes(9).toString('hex')}`
+  const path = `/tmp/${word}`
+  await shell.writeFile(path, transactionScript(commands, { word, lockSeconds, save }), { mode: 0o600 })
+  const timeoutMs = baseTimeoutMs + commands.length * commandTimeoutMs + lockSeconds * 1000
+  const result = await shell.run(['vbash', path], { timeoutMs })
+  const report = parseTransaction(result.stdout, commands, word)
+  if (report === undefined) {
+    const words = `${result.stdout}\n${result.stderr}`.replaceAll(word, '').trim().slice(-1000)
+    throw new VmrError(
+      'GUEST_CONFIG_REFUSED',
+      `${shell.description}: the configuration commands did not run to their end: ${words}`,
+    )
+  }
+  return report
+}
+
+function isDone(command: VyosCommand, after: readonly VyosPath[]): boolean {
+  const there = after.some((path) => startsWith(path, command.path))
+  return command.kind === 'set' ? there : !there
+}
+
+function refusal(
+  shell: Shell,
+  report: TransactionReport,
+  left: readonly VyosCommand[],
+  missing: readonly VyosCommand[] = [],
+): VmrError {
+  const told = report.answers.filter(isRefusal)
+  const words = told.map(quoteAnswer)
+  const reason =
+    words.length > 0
+      ? words.join('\n')
+      : `VyOS reported no failure, but this is not active: ${missing.map(renderCommand).join('; ')}\n${report.answers
+          .filter((answer) => answer.text !== '')
+          .map(quoteAnswer)
+          .join('\n')}`
+  const state =
+    left.length === 0
+      ? 'The configuration is as it was before.'
+      : `This part of it could not be undone: ${left.map(renderCommand).join('; ')}`
+  return new VmrError(
+    'GUEST_CONFIG_REFUSED',
+    `${shell.description} refused the configuration:\n${reason.trimEnd()}\n${state}`,
+  )
+}
+
+function quoteAnswer(answer: VyosAnswer): string {
+  return `${answer.command}: ${answer.text.replaceAll('\n', '\n  ').slice(0, 2000)}`
+}

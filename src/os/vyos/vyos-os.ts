@@ -1,0 +1,86 @@
+import type { NetworkConfig } from '../../config/network-config.ts'
+import { VmrError } from '../../errors/vmr-error.ts'
+import { runChecked, type Shell } from '../../shell/shell.ts'
+import type { Os } from '../os.ts'
+import { observeKernel } from './observe.ts'
+import type { VyosCommand } from './path.ts'
+import { planChange, planRemoval, planUndo, resolveUndo } from './plan.ts'
+import { renderNetworkConfig, type WantedConfiguration } from './render.ts'
+import { changeConfiguration, readConfiguration, runOperational } from './transaction.ts'
+import { readUndoRecord, removeUndoRecord, writeUndoRecord } from './undo-record.ts'
+import { parseVyosVersion, type VyosVersion } from './version.ts'
+
+const versions = new WeakMap<Shell, VyosVersion>()
+
+/** Which VyOS this is; asked once a shell, since the answer takes a slow guest seconds. */
+export async function readVyosVersion(shell: Shell, signal?: AbortSignal): Promise<VyosVersion> {
+  const known = versions.get(shell)
+  if (known !== undefined) return known
+  const version = parseVyosVersion(await runOperational(shell, ['show', 'version'], signal))
+  versions.set(shell, version)
+  return version
+}
+
+/** The commands that {@link vyosOs.configure} would send now. */
+export async function planVyos(
+  shell: Shell,
+  config: NetworkConfig,
+  signal?: AbortSignal,
+): Promise<readonly VyosCommand[]> {
+  const { train } = await readVyosVersion(shell, signal)
+  return planChange(await readConfiguration(shell, signal), renderNetworkConfig(config, train))
+}
+
+/**
+ * VyOS 1.2 to 1.5, over any shell. Only the difference to the active configuration is sent, in one transaction; what
+ * vmr did not set stays. Nothing is saved: a restart brings back the configuration of the image.
+ */
+export const vyosOs: Os = {
+  kind: 'vyos',
+  async configure(shell, config, { signal } = {}) {
+    const { train } = await readVyosVersion(shell, signal)
+    const wanted = renderNetworkConfig(config, train)
+    await requireDevices(shell, wanted, signal)
+    const running = await readConfiguration(shell, signal)
+    const changes = planChange(running, wanted)
+    if (changes.length === 0) return
+    // Before the change, so that a run that dies in it can still be taken back.
+    const earlier = (await readUndoRecord(shell, config, signal)) ?? []
+    await writeUndoRecord(shell, config, [...planUndo(running, changes), ...earlier])
+    await changeConfiguration(shell, running, changes, { signal })
+  },
+  async unconfigure(shell, config, { signal } = {}) {
+    const { train } = await readVyosVersion(shell, signal)
+    const wanted = renderNetworkConfig(config, train)
+    const running = await readConfiguration(shell, signal)
+    const record = await readUndoRecord(shell, config, signal)
+    const changes = record === undefined ? planRemoval(running, wanted) : resolveUndo(running, record)
+    await changeConfiguration(shell, running, changes, { signal })
+    await removeUndoRecord(shell, config)
+  },
+  observe: observeKernel,
+  async flushNeighbours(shell, interfaceName, { signal } = {}) {
+    const options = signal === undefined ? {} : { signal }
+    await runChecked(shell, ['sudo', 'ip', 'neigh', 'flush', 'dev', interfaceName], options)
+  },
+}
+
+async function requireDevices(
+  shell: Shell,
+  wanted: WantedConfiguration,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  if (wanted.devices.length === 0) return
+  const present = (await runChecked(shell, ['ls', '/sys/class/net'], signal === undefined ? {} : { signal }))
+    .split(/\s+/)
+    .filter((name) => name !== '')
+  const missing = wanted.devices.filter((name) => !present.includes(name))
+  if (missing.length === 0) return
+  throw new VmrError(
+    'GUEST_CONFIG_REFUSED',
+    `${shell.description}: the guest has no interface ${missing.join(', ')}; it has ${present.join(', ')}`,
+    {
+      hint: 'Interfaces are named in the order of the NICs of the domain, eth0 first. Attach the NIC, or correct the name.',
+    },
+  )
+}
