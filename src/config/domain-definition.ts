@@ -153,6 +153,10 @@ const diskSchema = z
     message: 'has no meaning with base, which is never written',
     path: ['readOnly'],
   })
+  .refine((disk) => !(disk.readOnly && (disk.bus === 'sata' || disk.bus === 'ide')), {
+    message: 'is not possible on sata and ide, which know no read-only disks: use virtio, scsi or usb',
+    path: ['readOnly'],
+  })
 
 const cpuSchema = z
   .strictObject({
@@ -281,6 +285,13 @@ export const domainDefinitionSchema = z
           path: ['pinning', 'vcpus', vcpu],
         })
     }
+    const { firmware, machine } = definition
+    if (typeof firmware === 'object' && firmware.secureBoot && !/^(?:q35$|pc-q35-)/.test(machine))
+      context.addIssue({
+        code: 'custom',
+        message: 'needs machine q35: secure boot relies on its system management mode',
+        path: ['firmware', 'secureBoot'],
+      })
     if (definition.memory < 64 * 1024)
       context.addIssue({ code: 'custom', message: 'must be at least 64 MiB', path: ['memory'] })
     if (definition.memory > 16 * 1024 ** 3)

@@ -174,6 +174,7 @@ function metadataOf(spec: DomainSpec): XmlElement {
       mac: nic.mac.toLowerCase(),
       mode: nic.mode.name,
       role: nic.role,
+      setAside: [],
       ...(nic.uplink === undefined ? {} : { uplink: nic.uplink }),
     })),
   })

@@ -15,6 +15,8 @@ const nicSchema = z.strictObject({
   role: z.enum(['test', 'management']),
   /** The host NIC that it shall reach, whatever stands between (the bridge holding it, say). */
   uplink: wordSchema.optional(),
+  /** Settings of its `<interface>` that its present mode cannot have, kept for a mode that can. */
+  setAside: z.array(z.custom<XmlElement>()).default([]),
 })
 
 const metadataSchema = z.strictObject({
@@ -38,7 +40,7 @@ export function metadataElement(metadata: VmrMetadata): XmlElement {
   return element(
     'vmr:vm',
     { 'xmlns:vmr': vmrNamespace, ...attributes },
-    nics.map((nic) => element('vmr:nic', nic)),
+    nics.map(({ setAside, ...nic }) => element('vmr:nic', nic, setAside)),
   )
 }
 
@@ -60,7 +62,7 @@ export function readMetadata(domain: XmlElement): MetadataReading {
   )
   const result = metadataSchema.safeParse({
     ...ownAttributes(own),
-    nics: nics.map(ownAttributes),
+    nics: nics.map((nic) => ({ ...ownAttributes(nic), setAside: childElements(nic) })),
   })
   if (result.success) return { kind: 'valid', metadata: result.data }
   const [issue] = result.error.issues

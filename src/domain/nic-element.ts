@@ -1,6 +1,7 @@
 import type { NicDefinition } from '../config/domain-definition.ts'
 import { VmrError } from '../errors/vmr-error.ts'
-import { isOpenVSwitch, type NicMode, sourceAttribute } from './nic-modes.ts'
+import { type NicMode, sourceAttribute } from './nic-modes.ts'
+import { supportsChild } from './nic-support.ts'
 import { element, firstChild, withAttributes, withChild, withChildren, type XmlElement } from './xml/element.ts'
 
 /** How a NIC behaves, apart from what it is attached to. */
@@ -103,11 +104,16 @@ function checkOptions(mode: NicMode, model: string, options: NicOptions): void {
   const refuse = (field: string, why: string, hint: string) => {
     throw new VmrError('CONFIG_INVALID', `${field} cannot be used with NIC mode ${mode.name}: ${why}`, { hint })
   }
-  const type = mode.element.attributes.type
-  // libvirt hands tags to Open vSwitch, to a network that does, and to SR-IOV; for the others it refuses to start
-  // (virDomainNetDefValidate, "an interface of type ... is requesting a vlan tag").
-  if (options.vlan !== undefined && !isOpenVSwitch(mode.element) && type !== 'network' && type !== 'hostdev')
-    refuse('vlan', 'nothing on the host would tag', 'Use mode ovs, or tag inside the guest.')
+  const hints = {
+    vlan: 'Use mode ovs, or tag inside the guest.',
+    mtu: 'Set the MTU of the uplink and of the interface inside the guest instead.',
+    target: 'Remove target.',
+    bandwidth: 'Remove bandwidth.',
+  } as const
+  for (const field of ['vlan', 'mtu', 'target', 'bandwidth'] as const) {
+    if (options[field] !== undefined && !supportsChild(mode.element, field))
+      refuse(field, 'libvirt cannot apply it there', hints[field])
+  }
   const virtioOnly = {
     queues: options.queues,
     rxQueueSize: options.rxQueueSize,
@@ -118,12 +124,9 @@ function checkOptions(mode: NicMode, model: string, options: NicOptions): void {
   const used = Object.entries(virtioOnly).find(([, value]) => value !== undefined)?.[0]
   if (used !== undefined && model !== 'virtio')
     refuse(used, `the model is ${model}, and only virtio has it`, `Remove ${used}, or set model to virtio.`)
-  if (type === 'user') {
-    const tapOnly = { target: options.target, bandwidth: options.bandwidth, queues: options.queues }
-    const field = Object.entries(tapOnly).find(([, value]) => value !== undefined)?.[0]
-    if (field !== undefined) refuse(field, 'there is no device on the host to apply it to', `Remove ${field}.`)
-    if (options.driver === 'vhost') refuse('driver', 'vhost needs a tap', 'Remove driver.')
-  }
+  const needsTap = options.driver === 'vhost' ? 'driver' : options.queues === undefined ? undefined : 'queues'
+  if (needsTap !== undefined && mode.element.attributes.type === 'user')
+    refuse(needsTap, 'there is no tap on the host', `Remove ${needsTap}.`)
 }
 
 const onOff = (value: boolean | undefined) => (value === undefined ? undefined : value ? 'on' : 'off')

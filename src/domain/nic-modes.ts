@@ -6,6 +6,7 @@ import { parseYaml, readConfigText } from '../config/load-yaml.ts'
 import { packageRoot } from '../config/package-root.ts'
 import { isVmrError, VmrError } from '../errors/vmr-error.ts'
 import { closest } from './did-you-mean.ts'
+import { isOpenVSwitch } from './nic-support.ts'
 import { childElements, firstChild, type XmlElement } from './xml/element.ts'
 import { parseXmlDocument, positionOf, type XmlSource, xmlError } from './xml/parse.ts'
 
@@ -82,10 +83,6 @@ export function hostNeeds(mode: NicMode): HostNeeds {
     default:
       return { kind: 'unmanaged', type }
   }
-}
-
-export function isOpenVSwitch(interfaceElement: XmlElement): boolean {
-  return childElements(interfaceElement, 'virtualport').some((port) => port.attributes.type === 'openvswitch')
 }
 
 /** The attribute of `<source>` that names what a NIC of this type is attached to; undefined where nothing is named. */
@@ -229,7 +226,7 @@ const interfaceTypes = new Set([
 ])
 
 /** Children of `<interface>` that a mode may bring: domaincommon.rng, define "interface-options", and later versions. */
-const modeChildren = new Set([
+export const modeChildren: ReadonlySet<string> = new Set([
   'source',
   'virtualport',
   'backend',

@@ -1,6 +1,7 @@
 import { VmrError } from '../errors/vmr-error.ts'
 import { inLibvirtOrder, withSource } from './nic-element.ts'
-import type { NicMode } from './nic-modes.ts'
+import { modeChildren, type NicMode } from './nic-modes.ts'
+import { supportsChild } from './nic-support.ts'
 import {
   childElements,
   firstChild,
@@ -19,6 +20,14 @@ export interface NicSwitch {
   readonly to: NicMode
   /** The bridge, uplink or libvirt network to attach to, as in nicElement. */
   readonly source?: string | undefined
+  /** What earlier switches set aside, from the VM's metadata. */
+  readonly setAside?: readonly XmlElement[]
+}
+
+export interface SwitchedInterface {
+  readonly element: XmlElement
+  /** Settings that the new mode cannot have, to be noted in the metadata: a later switch brings them back. */
+  readonly setAside: readonly XmlElement[]
 }
 
 /**
@@ -28,48 +37,41 @@ export interface NicSwitch {
  */
 export type NicSwitchPlan =
   | { readonly kind: 'nothingToDo' }
-  | { readonly kind: 'inPlace'; readonly element: XmlElement; readonly dropped: readonly string[] }
-  | { readonly kind: 'detachAttach'; readonly element: XmlElement; readonly dropped: readonly string[] }
+  | ({ readonly kind: 'inPlace' } & SwitchedInterface)
+  | ({ readonly kind: 'detachAttach' } & SwitchedInterface)
 
 /** @throws VmrError CONFIG_INVALID for a missing source or a NIC without MAC address. */
 export function planNicSwitch(request: NicSwitch): NicSwitchPlan {
-  const { element, dropped } = switchedInterface(request)
+  const switched = switchedInterface(request)
   const before = withoutRuntimeState(request.live)
-  if (sameElement(inLibvirtOrder(before), inLibvirtOrder(withoutRuntimeState(element)))) return { kind: 'nothingToDo' }
-  return { kind: canUpdateInPlace(before, element) ? 'inPlace' : 'detachAttach', element, dropped }
+  if (sameElement(inLibvirtOrder(before), withoutRuntimeState(switched.element))) return { kind: 'nothingToDo' }
+  return { kind: canUpdateInPlace(before, switched.element) ? 'inPlace' : 'detachAttach', ...switched }
 }
 
 /**
  * The `<interface>` element that attaches the same NIC in another mode. It keeps everything that makes it the same NIC
  * (MAC and PCI address, model, boot order) and every setting that the new mode can have, elements unknown to vmr
- * included. What belongs to the old attachment goes; `dropped` names the settings among it that a person may miss.
+ * included; the others are set aside. What belongs to the old attachment goes.
  */
-export function switchedInterface({ live, from, to, source }: NicSwitch): {
-  readonly element: XmlElement
-  readonly dropped: readonly string[]
-} {
+export function switchedInterface({ live, from, to, source, setAside = [] }: NicSwitch): SwitchedInterface {
   if (firstChild(live, 'mac') === undefined)
     throw new VmrError('CONFIG_INVALID', 'the interface to switch has no MAC address', {
       hint: 'Take the interface from the domain’s live XML.',
     })
   const target = withSource(to, source)
-  const dropped: string[] = []
-  const kept = childElements(live)
-    .filter((child) => {
-      const fate = fateOf(child, live, from, target)
-      if (fate === 'dropped') dropped.push(child.name)
-      return fate === 'kept'
-    })
-    .map(withoutCurrentAddress)
+  const judged = (child: XmlElement) => ({ child, fate: fateOf(child, from, target) })
+  const own = childElements(live).map(withoutCurrentAddress).map(judged)
+  const present = new Set(own.flatMap(({ child, fate }) => (fate === 'replaced' ? [] : [child.name])))
+  // Metadata is text that anyone may have edited: only settings that a mode's file could bring come back from it.
+  const returning = setAside.filter((child) => modeChildren.has(child.name) && !present.has(child.name)).map(judged)
+  const settings = [...own, ...returning]
+  const withFate = (wanted: Fate) => settings.filter(({ fate }) => fate === wanted).map(({ child }) => child)
+  const kept = withFate('kept')
+  const keptNames = new Set(kept.map((child) => child.name))
+  const brought = childElements(target).filter((child) => !keptNames.has(child.name))
   const { type, trustGuestRxFilters, managed, ...otherAttributes } = live.attributes
-  const base: XmlElement = {
-    ...target,
-    attributes: { ...target.attributes, ...otherAttributes },
-    children: [],
-  }
-  const names = new Set(kept.map((child) => child.name))
-  const brought = childElements(target).filter((child) => !names.has(child.name))
-  return { element: inLibvirtOrder(withChildren(base, [...kept, ...brought])), dropped }
+  const attached = withAttributes(target, { ...otherAttributes, ...target.attributes })
+  return { element: inLibvirtOrder(withChildren(attached, [...kept, ...brought])), setAside: withFate('setAside') }
 }
 
 type Fate =
@@ -77,19 +79,21 @@ type Fate =
   /** The old attachment itself; the new one has its own. */
   | 'replaced'
   /** A setting that the new kind of attachment cannot have. */
-  | 'dropped'
+  | 'setAside'
 
 /** libvirt names devices itself under these prefixes and ignores such names in a definition (virNetDevGenerateName). */
 const generatedTarget = /^(?:vnet|vif|macvtap|macvlan)/
 
-function fateOf(child: XmlElement, live: XmlElement, from: NicMode | undefined, target: XmlElement): Fate {
-  const { type } = target.attributes
+function fateOf(child: XmlElement, from: NicMode | undefined, target: XmlElement): Fate {
   const fixed = from === undefined ? undefined : firstChild(from.element, child.name)
   switch (child.name) {
     case 'source':
-    case 'backend':
     case 'portForward':
       return 'replaced'
+    case 'backend':
+      // With a type it is another way of attaching (passt); without, it names the devices that any tap is made with.
+      if (child.attributes.type !== undefined) return 'replaced'
+      break
     case 'virtualport':
       // The parameters (an interfaceid that libvirt made up, say) stay good for a port of the same kind.
       return child.attributes.type === firstChild(target, 'virtualport')?.attributes.type ? 'kept' : 'replaced'
@@ -98,40 +102,12 @@ function fateOf(child: XmlElement, live: XmlElement, from: NicMode | undefined, 
       return child.attributes.name?.startsWith('ua-') ? 'kept' : 'replaced'
     case 'target':
       if (child.attributes.dev === undefined || generatedTarget.test(child.attributes.dev)) return 'replaced'
-      return hasHostDevice(type) ? 'kept' : 'dropped'
-    case 'script':
-    case 'downscript':
-      return type === 'ethernet' || type === live.attributes.type ? 'kept' : 'dropped'
-    case 'vlan':
-      return canTag(target) ? 'kept' : 'dropped'
-    case 'port':
-      return hasBridge(type) && !isSwitch(target) ? 'kept' : 'dropped'
-    case 'filterref':
-      // virDomainNetDefValidate: filterref is for types bridge, network and ethernet.
-      return hasBridge(type) || type === 'ethernet' ? 'kept' : 'dropped'
-    case 'bandwidth':
-      return hasHostDevice(type) ? 'kept' : 'dropped'
+      break
     default:
       // The model that a mode's file names is what the guest was given, and the guest's NIC stays the same.
-      return fixed !== undefined && child.name !== 'model' && sameElement(fixed, child) ? 'replaced' : 'kept'
+      if (fixed !== undefined && child.name !== 'model' && sameElement(fixed, child)) return 'replaced'
   }
-}
-
-function hasHostDevice(type: string | undefined): boolean {
-  return type === 'bridge' || type === 'direct' || type === 'network' || type === 'ethernet'
-}
-
-function hasBridge(type: string | undefined): boolean {
-  return type === 'bridge' || type === 'network'
-}
-
-function isSwitch(target: XmlElement): boolean {
-  return firstChild(target, 'virtualport')?.attributes.type === 'openvswitch'
-}
-
-function canTag(target: XmlElement): boolean {
-  const { type } = target.attributes
-  return isSwitch(target) || type === 'network' || type === 'hostdev'
+  return supportsChild(target, child.name) ? 'kept' : 'setAside'
 }
 
 function canUpdateInPlace(before: XmlElement, after: XmlElement): boolean {

@@ -69,6 +69,11 @@ describe('Domain definition', () => {
     ['kernel: { file: k }', /kernel: cannot be given together with image/],
     ['disks: [{ base: a, file: b }]', /disks\[0\]: needs either base or file/],
     ['disks: [{ base: a, readOnly: true }]', /disks\[0\]\.readOnly: has no meaning with base/],
+    ['disks: [{ file: a, bus: sata, readOnly: true }]', /disks\[0\]\.readOnly: is not possible on sata/],
+    [
+      'machine: pc\nfirmware: { loader: l, nvramTemplate: n, secureBoot: true }',
+      /firmware\.secureBoot: needs machine q35/,
+    ],
     ['cpu: { mode: custom }', /cpu\.model: is needed with mode custom/],
     ['cpu: { features: { aes: require } }', /cpu\.features: needs a mode other than auto/],
     ['pinning: { vcpus: { 1: "0" } }', /pinning\.vcpus\.1: there is no vCPU 1: vcpus is 1/],
@@ -77,7 +82,7 @@ describe('Domain definition', () => {
     ['firmware: openbios', /firmware: /],
   ]
   for (const [line, message] of wrong) {
-    it(`refuses "${line}" and says why`, () => {
+    it(`refuses ${JSON.stringify(line)} and says why`, () => {
       const key = line.slice(0, line.indexOf(':'))
       assert.match(refusal(minimal.replace(new RegExp(`^${key}: .*\n`, 'm'), '') + line), message)
     })

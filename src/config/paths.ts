@@ -1,0 +1,31 @@
+import { join } from 'node:path'
+import envPaths from 'env-paths'
+
+/**
+ * Where vmr keeps what has to survive a crash: undo journals. Root's is a system directory, since what it records is
+ * the host's state and no user's. `VMR_STATE_DIR` overrides.
+ */
+export function stateDirectory(): string {
+  return process.env['VMR_STATE_DIR'] || (isRoot() ? '/var/lib/vmr' : xdg().log)
+}
+
+/**
+ * Where vmr keeps what it can make again: images. Root's is a system directory, since QEMU reads it as another user,
+ * who may not enter /root. `VMR_CACHE_DIR` overrides.
+ */
+export function cacheDirectory(): string {
+  return process.env['VMR_CACHE_DIR'] || (isRoot() ? '/var/cache/vmr' : xdg().cache)
+}
+
+export function journalDirectory(): string {
+  return join(stateDirectory(), 'undo')
+}
+
+function isRoot(): boolean {
+  return process.getuid?.() === 0
+}
+
+/** env-paths calls XDG_STATE_HOME "log". */
+function xdg() {
+  return envPaths('vmr', { suffix: '' })
+}
