@@ -1,6 +1,5 @@
 service {
     ssh {
-        port "22"
     }
 }
 system {

@@ -9,11 +9,12 @@ use LabRouter::Commit;
 use LabRouter::Kernel;
 use LabRouter::Operational;
 use LabRouter::Tree;
+use LabRouter::Units;
 
 my $RUN    = '/run/vyos-config';
 my $CONFIG = '/config/config.boot';
 
-my ($active, $saved_text, %sessions, @waiting, $committing);
+my ($active, $saved_text, %sessions, @waiting, $committing, $unsaved);
 my $latency = 0;
 
 sub main {
@@ -128,9 +129,9 @@ my %COMMANDS = (
         return (2, '') if @{ $session->{level} };
         return (1, "Cannot exit: configuration modified.\nUse 'exit discard' to discard the changes and exit.\n")
             if LabRouter::Commands::changed($session);
-        return (0, unsaved() ? "Warning: configuration changes have not been saved.\n" : '');
+        return (0, $unsaved ? "Warning: configuration changes have not been saved.\n" : '');
     },
-    'exit-discard' => sub { return (0, unsaved() ? "Warning: configuration changes have not been saved.\n" : '') },
+    'exit-discard' => sub { return (0, $unsaved ? "Warning: configuration changes have not been saved.\n" : '') },
     set     => sub { my ($session, $id, @words) = @_; return LabRouter::Commands::set($session, @words) },
     delete  => sub { my ($session, $id, @words) = @_; return LabRouter::Commands::delete($session, @words) },
     edit    => sub { my ($session, $id, @words) = @_; return LabRouter::Commands::edit($session, @words) },
@@ -158,15 +159,17 @@ sub perform {
     return $handler->($session, $id, @words);
 }
 
-sub unsaved { return LabRouter::BootFile::render($active) ne $saved_text }
-
 sub commit {
     my ($session) = @_;
     return (1, "No configuration changes to commit\n") unless LabRouter::Commands::changed($session);
     my ($now, $status, $text) = LabRouter::Commit::commit($active, $session->{candidate});
     $active = $now;
     $session->{base} = $active;
-    $session->{candidate} = LabRouter::Tree::clone($active) unless $status;
+    if (!$status) {
+        $session->{candidate} = LabRouter::Tree::clone($active);
+        # A commit that failed in part leaves no such mark on VyOS, though part of it is active.
+        $unsaved = 1;
+    }
     LabRouter::Kernel::write_file("$RUN/active.boot", LabRouter::BootFile::render($active), 0640);
     return ($status, $text);
 }
@@ -178,7 +181,7 @@ sub save {
     return (1, "Cannot save to $words[0]: only files below /config can be written\n") unless defined $path;
     my $text = LabRouter::BootFile::render($active);
     LabRouter::Kernel::write_file($path, $text, 0660, 0, (getgrnam 'vyattacfg')[2]);
-    $saved_text = $text if $path eq $CONFIG;
+    ($saved_text, $unsaved) = ($text, 0) if $path eq $CONFIG;
     $session->{level} = [];
     my $pending = LabRouter::Commands::changed($session);
     return (0, $pending ? "Warning: you have uncommitted changes that will not be saved.\n" : '');
@@ -221,6 +224,7 @@ sub load_active {
     my ($tree, $problems) = LabRouter::BootFile::parse($booting ? $saved_text : LabRouter::Kernel::read_text("$RUN/active.boot"));
     $active = $tree;
     return unless $booting;
+    LabRouter::Units::apply_defaults();
     remember_links($tree);
     my $text;
     ($active, my $status, $text) = LabRouter::Commit::commit(LabRouter::Tree::new(), $tree);

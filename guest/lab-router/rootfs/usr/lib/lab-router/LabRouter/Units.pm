@@ -22,6 +22,24 @@ my @KINDS = (
     { path => ['service', 'ssh'],               verify => \&_nothing,         apply => \&_apply_ssh },
 );
 
+# What VyOS sets in the kernel before it looks at the configuration.
+my @DEFAULTS = (
+    [ 'net/ipv4/conf/all/forwarding',           1 ],
+    [ 'net/ipv6/conf/all/forwarding',           1 ],
+    [ 'net/ipv4/conf/all/rp_filter',            0 ],
+    [ 'net/ipv4/conf/default/rp_filter',        0 ],
+    [ 'net/ipv6/conf/all/accept_redirects',     0 ],
+    [ 'net/ipv6/conf/default/accept_redirects', 0 ],
+    [ 'net/ipv6/conf/all/keep_addr_on_down',    1 ],
+    [ 'net/ipv6/conf/default/autoconf',         0 ],
+    # ping for everybody (systemd's default, which VyOS has).
+    [ 'net/ipv4/ping_group_range', '0 2147483647' ],
+);
+
+sub apply_defaults {
+    LabRouter::Kernel::sysctl(@$_) for @DEFAULTS;
+}
+
 # The units in which two configurations differ, in the order to work on them.
 sub changed {
     my ($active, $candidate) = @_;
@@ -200,8 +218,9 @@ sub _change_link {
     my $is     = LabRouter::Kernel::read_line("/sys/class/net/$name/mtu");
     LabRouter::Kernel::set_link($name, 'mtu', $wanted) if defined $wanted && $wanted != ($is // 0);
     LabRouter::Kernel::set_link($name, 'ifalias', _value($new, 'description') // '') if _differs($old, $new, 'description');
-    # VyOS answers ARP only on the interface that routes to the asker.
+    # VyOS answers ARP only on the interface that routes to the asker, and takes no address from advertisements.
     LabRouter::Kernel::sysctl("net/ipv4/conf/$name/arp_filter", 1);
+    LabRouter::Kernel::sysctl("net/ipv6/conf/$name/autoconf", 0);
     LabRouter::Kernel::set_up($name, !_has($new, 'disable'));
     _change_addresses($name, $old, $new);
 }
