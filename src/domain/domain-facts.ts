@@ -1,5 +1,4 @@
-import type { Accelerator } from './domain-xml.ts'
-import { interfaceElements } from './domain-xml.ts'
+import { type Accelerator, interfaceElements } from './domain-xml.ts'
 import { type MetadataReading, readMetadata, type VmrMetadata } from './metadata.ts'
 import { sourceAttribute } from './nic-modes.ts'
 import { childElements, descend, firstChild, textOf, type XmlElement } from './xml/element.ts'
@@ -7,7 +6,10 @@ import { parseXml, type XmlSource, xmlError } from './xml/parse.ts'
 
 /** One `<interface>` of a domain. What the XML does not say is undefined. */
 export interface NicFacts {
-  /** Place among the domain's interfaces, from 0. */
+  /**
+   * Place among the domain's interfaces, from 0. Not the guest's: libvirt lists a NIC that was detached and attached again
+   * last, in its old PCI slot. Match NICs by MAC address.
+   */
   readonly index: number
   readonly mac: string | undefined
   /** libvirt's interface type: bridge, direct, network, user … */
@@ -155,8 +157,8 @@ function macvtapMode(mode: string | undefined): NicFacts['macvtapMode'] {
   }
 }
 
-/** As in /sys/bus/pci/devices: "domain:bus:slot.function", all hexadecimal. */
-function pciAddress(address: XmlElement | undefined): string | undefined {
+/** As in /sys/bus/pci/devices: "domain:bus:slot.function", all hexadecimal; undefined for another kind of address. */
+export function pciAddress(address: XmlElement | undefined): string | undefined {
   if (address?.attributes.type !== 'pci') return undefined
   const part = (name: string, width: number) => {
     const value = Number(address.attributes[name] ?? '0')

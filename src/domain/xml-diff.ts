@@ -1,5 +1,6 @@
+import { pciAddress } from './domain-facts.ts'
 import { buildXml } from './xml/build.ts'
-import { isElement, withAttributes, withChildren, type XmlElement, type XmlNode } from './xml/element.ts'
+import { firstChild, isElement, withAttributes, withChildren, type XmlElement, type XmlNode } from './xml/element.ts'
 
 export interface XmlDiffOptions {
   readonly from: string
@@ -12,7 +13,8 @@ export interface XmlDiffOptions {
 
 /**
  * Unified diff of two domains (or any two elements), '' when they say the same. Indentation, quotes, attribute order,
- * comments and the order of different kinds of siblings are no difference; the order of siblings of one kind is.
+ * comments and the order of different kinds of siblings are no difference; the order of siblings of one kind is, except of
+ * NICs with PCI addresses, whose order the guest takes from those: libvirt lists a hot-plugged one last.
  */
 export function xmlDiff(before: XmlElement, after: XmlElement, options: XmlDiffOptions): string {
   const { contextLines = 3, ignoreRuntimeState = false } = options
@@ -74,7 +76,11 @@ function normalised(node: XmlElement): XmlElement {
 function byLibvirtOrder(left: XmlNode, right: XmlNode): number {
   if (left.kind !== 'element' || right.kind !== 'element') return 0
   const rank = (name: string) => (order.includes(name) ? order.indexOf(name) : order.length)
-  return rank(left.name) - rank(right.name) || compare(left.name, right.name)
+  return rank(left.name) - rank(right.name) || compare(left.name, right.name) || compare(slotOf(left), slotOf(right))
+}
+
+function slotOf(device: XmlElement): string {
+  return device.name === 'interface' ? (pciAddress(firstChild(device, 'address')) ?? '') : ''
 }
 
 function compare(left: string, right: string): number {

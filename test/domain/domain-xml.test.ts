@@ -66,7 +66,7 @@ describe('Domain XML', () => {
           spec.nics.map(({ mode }) => mode.name),
         )
       }),
-      { numRuns: 150 },
+      { numRuns: 60 },
     )
   })
 

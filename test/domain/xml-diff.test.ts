@@ -43,6 +43,13 @@ describe('XML diff', () => {
     assert.notEqual(diff(nics('a', 'b'), nics('b', 'a')), '')
   })
 
+  it('is empty when a NIC was detached and attached again in its slot, which libvirt then lists last', () => {
+    const nic = (mac: string, bus: string) =>
+      `<interface><mac address="${mac}"/><address type="pci" domain="0x0000" bus="${bus}" slot="0x00" function="0x0"/></interface>`
+    const [first, second] = [nic('a', '0x01'), nic('b', '0x02')]
+    assert.equal(diff(`<devices>${first}${second}</devices>`, `<devices>${second}${first}</devices>`), '')
+  })
+
   it('can leave out what only a running domain has', () => {
     const persistent = `<domain type="kvm"><devices><interface type="bridge"><source bridge="b"/></interface><serial type="pty"><target port="0"/></serial></devices></domain>`
     const live = `<domain type="kvm" id="3"><devices><interface type="bridge"><source bridge="b"/><target dev="vnet3"/><alias name="net0"/></interface>

@@ -7,9 +7,20 @@ import { execa } from 'execa'
 import fc from 'fast-check'
 import pLimit from 'p-limit'
 import { readDomainFacts } from '../../../src/domain/domain-facts.ts'
-import { buildDomainXml, type DomainSpec } from '../../../src/domain/domain-xml.ts'
+import { buildDomainXml, type DomainSpec, domainElement } from '../../../src/domain/domain-xml.ts'
+import { switchedInterface } from '../../../src/domain/nic-switch.ts'
+import { buildXml } from '../../../src/domain/xml/build.ts'
+import {
+  append,
+  element,
+  firstChild,
+  sameElement,
+  withChild,
+  withoutChildren,
+} from '../../../src/domain/xml/element.ts'
 import { definitions } from '../../domain/arbitraries.ts'
-import { goldenSpecs, specOf } from '../../domain/specs.ts'
+import { documentedChildren } from '../../domain/interface-elements.ts'
+import { goldenSpecs, shippedModes, sourceFor, specOf, xml } from '../../domain/specs.ts'
 
 const virsh = (...args: string[]) => execa('virsh', ['-q', '-c', 'qemu:///system', ...args], { reject: false })
 
@@ -83,6 +94,37 @@ describe('libvirt', function () {
       } finally {
         const undefined_ = await virsh('undefine', '--keep-nvram', own.name)
         if (undefined_.exitCode !== 0) await virsh('undefine', own.name)
+      }
+    })
+  }
+
+  // A made-up NIC with every setting that libvirt documents: what a switch leaves of it, the new mode must accept.
+  for (const mode of shippedModes.modes.values()) {
+    it(`accepts a NIC with every setting once it is switched to ${mode.name}`, async function () {
+      const spec = goldenSpecs['lab-router-bridge']
+      assert.ok(spec)
+      const domain = domainElement({ ...spec, name: `vmr-test-${process.pid}`, uuid: randomUUID() })
+      const live = element('interface', { type: 'bridge' }, Object.values(documentedChildren).map(xml))
+      const { element: nic, setAside } = switchedInterface({ live, to: mode, source: sourceFor(mode.name) })
+      const devices = firstChild(domain, 'devices')
+      assert.ok(devices)
+      const file = join(directory, `switched-${mode.name}.xml`)
+      await writeFile(file, buildXml(withChild(domain, append(withoutChildren(devices, 'interface'), nic))))
+      const name = `vmr-test-${process.pid}`
+      const defined = await virsh('define', '--validate', file)
+      if (mode.name === 'passt' && /backend.*passt/.test(defined.stderr)) return this.skip()
+      assert.equal(defined.exitCode, 0, defined.stderr)
+      try {
+        const { stdout } = await virsh('dumpxml', '--inactive', name)
+        const [kept] = readDomainFacts(stdout).nics
+        assert.ok(kept)
+        for (const [child, text] of Object.entries(documentedChildren)) {
+          if (setAside.some((each) => each.name === child)) continue
+          const found = firstChild(kept.element, child)
+          assert.ok(found && sameElement(found, xml(text)), `<${child}> came back as ${found && buildXml(found)}`)
+        }
+      } finally {
+        await virsh('undefine', name)
       }
     })
   }
