@@ -306,4 +306,3 @@ export const domainDefinitionSchema = z
 /** Sizes (`memory`, `disks[].size`) are in KiB. */
 export type DomainDefinition = z.infer<typeof domainDefinitionSchema>
 export type NicDefinition = DomainDefinition['nics'][number]
-export type DiskDefinition = DomainDefinition['disks'][number]

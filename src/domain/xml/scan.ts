@@ -1,12 +1,12 @@
 import { codePointName, forbiddenCharacterIndex } from './characters.ts'
 
-export interface PrologueComment {
+interface PrologueComment {
   readonly text: string
   /** Offset of its "<!--". */
   readonly index: number
 }
 
-export interface LexicalDefect {
+interface LexicalDefect {
   readonly index: number
   readonly problem: string
 }
