@@ -1,5 +1,5 @@
 /** What an ELF file says of itself, as far as packing it needs it. */
-export interface ElfFile {
+interface ElfFile {
   /** Shared libraries that the file asks for (DT_NEEDED), as file names. */
   readonly needed: readonly string[]
   /** The dynamic loader's path (PT_INTERP). */

@@ -17,7 +17,7 @@ const builderVersion = 1
  * What the kernel is told. `no_timer_check` and `tsc=unstable`: under software emulation on a loaded host the timer
  * calibration at boot can hang otherwise. `net.ifnames=0`: NICs are eth0, eth1… in the order of their PCI slots.
  */
-export const labRouterCommandLine =
+const labRouterCommandLine =
   'console=ttyS0,115200 quiet loglevel=3 net.ifnames=0 no_timer_check tsc=unstable panic=-1 rng_core.default_quality=1000'
 
 const manifestSchema = z.strictObject({

@@ -136,7 +136,7 @@ const groups: Readonly<Record<string, { readonly mode: number; readonly gid: num
 }
 
 /** A kernel and all that goes into its initramfs. */
-export interface RootFilesystem {
+interface RootFilesystem {
   readonly kernel: Buffer
   readonly entries: readonly CpioEntry[]
 }

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { execa } from 'execa'
 import { buildLabImage, type LabImage } from '../../../src/image/lab-image.ts'
-import { hostShell } from './host-shell.ts'
+import { localShell } from '../../../src/shell/local.ts'
 import { configurationPrompt, operationalPrompt, type QemuGuest, startQemu } from './qemu-guest.ts'
 import { type RecordedStep, readRecording } from './recording.ts'
 
@@ -50,7 +50,7 @@ describe('lab router under QEMU', function () {
 
   before(async () => {
     cache = process.env.VMR_TEST_IMAGE_CACHE ?? (await mkdtemp(join(tmpdir(), 'vmr-image-')))
-    image = await buildLabImage({ cacheDirectory: cache, shell: hostShell })
+    image = await buildLabImage({ cacheDirectory: cache, shell: localShell })
     recording = await readRecording(join(import.meta.dirname, '../../fixtures/vyos-1.4.1-console.ndjson'))
     sshPort = await freePort()
     guest = startQemu(image, { sshPort })
@@ -222,5 +222,94 @@ describe('lab router under QEMU', function () {
     await guest.monitor('system_powerdown')
     await guest.ended
     assert.ok(performance.now() - start < 5000)
+  })
+})
+
+describe('lab router under QEMU with a slow command line', function () {
+  this.timeout(180_000)
+  this.bail(true)
+  let cache: string
+  let guest: QemuGuest
+
+  before(async () => {
+    cache = process.env.VMR_TEST_IMAGE_CACHE ?? (await mkdtemp(join(tmpdir(), 'vmr-image-')))
+    const image = await buildLabImage({ cacheDirectory: cache, shell: localShell })
+    guest = startQemu(image, { sshPort: await freePort(), arguments: 'vmr.latency_ms=1000' })
+    await guest.awaitOutput(/login: $/, 90_000)
+    await guest.type('vyos\r', /Password: $/)
+    await guest.type('vyos\r', operationalPrompt)
+  })
+  after(async () => {
+    await guest?.stop()
+    if (process.env.VMR_TEST_IMAGE_CACHE === undefined) await rm(cache, { recursive: true, force: true })
+  })
+
+  it('takes the asked time for each command, and decorates errors while the pager is on', async () => {
+    await guest.type('configure\r', configurationPrompt)
+    const start = performance.now()
+    const refused = await guest.type('set interfaces ethernet eth0 adress 1.2.3.4/24\r', configurationPrompt)
+    assert.ok(performance.now() - start >= 900)
+    assert.match(refused, /\x1b\[m.*Configuration path: interfaces ethernet eth0 \[adress\] is not valid.*\x1b\[K/s)
+    await guest.type('exit\r', operationalPrompt)
+    await guest.type('set terminal length 0\r', operationalPrompt)
+  })
+
+  it('refuses a commit while another operator commits', async () => {
+    for (const [name, mtu] of [
+      ['first', 1400],
+      ['second', 1300],
+    ] as const) {
+      const lines = [
+        'source /opt/vyatta/etc/functions/script-template',
+        'configure',
+        `set interfaces ethernet eth1 mtu ${mtu}`,
+      ]
+      await guest.type(
+        `printf '%s\\n' ${[...lines, 'commit', 'exit'].map((line) => `'${line}'`).join(' ')} > /tmp/${name}\r`,
+        operationalPrompt,
+      )
+    }
+    const shown = await guest.type(
+      '{ vbash /tmp/first & sleep 0.5; vbash /tmp/second; wait; } 2>&1 | cat; cat /sys/class/net/eth1/mtu\r',
+      operationalPrompt,
+    )
+    assert.match(shown, /Configuration system temporarily locked due to another commit in progress/)
+    assert.match(shown, /\r\n1400\r\n/)
+  })
+
+  it('saves, loads and merges configuration files', async () => {
+    await guest.type('configure\r', configurationPrompt)
+    assert.match(await guest.type('save\r', configurationPrompt), /^save\r\n\[edit\]/)
+    assert.match(
+      await guest.type('load /config/none.boot\r', configurationPrompt),
+      /\r\nNo such file '\/config\/none\.boot'\r\n/,
+    )
+    await guest.type('delete interfaces ethernet eth1 mtu\r', configurationPrompt)
+    assert.match(
+      await guest.type('load /config/config.boot\r', configurationPrompt),
+      /\r\nCannot load: configuration modified\.\r\nCommit or discard/,
+    )
+    await guest.type('commit\r', configurationPrompt)
+    assert.match(
+      await guest.type('load /config/config.boot\r', configurationPrompt),
+      /\r\nLoading configuration from '\/config\/config\.boot'\r\nLoad complete\. Use 'commit' to make changes effective\.\r\n/,
+    )
+    assert.match(
+      await guest.type('compare\r', configurationPrompt),
+      /\[interfaces ethernet eth1\]\r\n\+ mtu "1400"\r\n/,
+    )
+    assert.match(await guest.type('merge /etc/shadow\r', configurationPrompt), /\r\nNo config file by that name\.\r\n/)
+    assert.match(await guest.type('exit\r', configurationPrompt), /Cannot exit: configuration modified\./)
+    await guest.type('exit discard\r', operationalPrompt)
+  })
+
+  it('comes back with the active configuration when its configuration service is killed', async () => {
+    await guest.type('sudo kill -9 $(cat /run/vyos-config/pid); sleep 2\r', operationalPrompt)
+    assert.match(await guest.type('show configuration commands\r', operationalPrompt), /set system host-name 'vyos'/)
+  })
+
+  it('reboots on command', async () => {
+    await guest.type('reboot now\r', /reboot now/)
+    await guest.ended
   })
 })

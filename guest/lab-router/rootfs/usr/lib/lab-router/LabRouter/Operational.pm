@@ -74,7 +74,7 @@ sub table {
     }
     my $print = sub {
         my @cells = @_;
-        my $line = join '  ', map { $right->{$_} ? sprintf '%*s', $widths[$_], $cells[$_] // '' : sprintf '%-*s', $widths[$_], $cells[$_] // '' } 0 .. $#widths;
+        my $line = join '  ', map { sprintf $right->{$_} ? '%*s' : '%-*s', $widths[$_], $cells[$_] // '' } 0 .. $#widths;
         $line =~ s/\s+\z//;
         return "$line\n";
     };
@@ -82,9 +82,8 @@ sub table {
     for my $row (@rows) {
         my @columns = map { [ split /\n/, $_ // '' ] } @$row;
         my $height = 1;
-        for (@columns) { $height = @$_ if @$_ > $height }
-        $text .= $print->(map { $_->[$height == 1 ? 0 : 0] } @columns) for 1;
-        for my $line (1 .. $height - 1) { $text .= $print->(map { $_->[$line] } @columns) }
+        for my $column (@columns) { $height = @$column if @$column > $height }
+        for my $line (0 .. $height - 1) { $text .= $print->(map { $_->[$line] } @columns) }
     }
     return $text;
 }

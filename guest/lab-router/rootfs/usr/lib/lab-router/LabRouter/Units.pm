@@ -211,12 +211,13 @@ sub _differs {
 sub _change_link {
     my ($name, $old, $new, $mtu) = @_;
     if (_differs($old, $new, 'mac')) {
-        my $mac = _value($new, 'mac') // LabRouter::Kernel::read_line("/run/vyos-config/mac/$name");
-        _ip('link', 'set', 'dev', $name, 'address', $mac) if defined $mac;
+        my $former = "/run/vyos-config/mac/$name";
+        LabRouter::Kernel::write_file($former, LabRouter::Kernel::read_text("/sys/class/net/$name/address")) unless -e $former;
+        _ip('link', 'set', 'dev', $name, 'address', _value($new, 'mac') // LabRouter::Kernel::read_line($former));
     }
     my $wanted = _value($new, 'mtu') // $mtu;
     my $is     = LabRouter::Kernel::read_line("/sys/class/net/$name/mtu");
-    LabRouter::Kernel::set_link($name, 'mtu', $wanted) if defined $wanted && $wanted != ($is // 0);
+    LabRouter::Kernel::set_link($name, 'mtu', $wanted) if $wanted != ($is // 0);
     LabRouter::Kernel::set_link($name, 'ifalias', _value($new, 'description') // '') if _differs($old, $new, 'description');
     # VyOS answers ARP only on the interface that routes to the asker, and takes no address from advertisements.
     LabRouter::Kernel::sysctl("net/ipv4/conf/$name/arp_filter", 1);
@@ -336,7 +337,7 @@ sub _apply_bridge {
         _ip('link', 'set', 'dev', $member, 'master', $name);
         LabRouter::Kernel::set_up($member, 1);
     }
-    _change_link($name, $old, $new, undef);
+    _change_link($name, $old, $new, 1500);
 }
 
 # --- routes -----------------------------------------------------------------------------------------------------------
