@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
 import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { z } from 'zod'
+import { packageRoot } from '../config/package-root.ts'
 import { VmrError } from '../errors/vmr-error.ts'
 import type { Shell } from '../shell/shell.ts'
 import { type CpioEntry, writeCpio } from './cpio.ts'
@@ -133,11 +133,7 @@ const missing = (path: string): VmrError =>
 
 const imagesDirectory = (cacheDirectory: string): string => join(cacheDirectory, 'lab-router')
 
-/** `guest/` stands beside `src/` in a clone and beside `dist/` in an installed package. */
-function guestDirectory(): string {
-  const ascent = import.meta.url.endsWith('.ts') ? '../..' : '..'
-  return fileURLToPath(new URL(`${ascent}/guest/lab-router/rootfs`, import.meta.url))
-}
+const guestDirectory = (): string => join(packageRoot(), 'guest', 'lab-router', 'rootfs')
 
 const sha256 = (bytes: Uint8Array | string): string => createHash('sha256').update(bytes).digest('hex')
 const digestOf = (inputs: unknown): string => sha256(JSON.stringify(inputs))
