@@ -55,6 +55,7 @@ export const errorCodes = {
   MEASUREMENT_FAILED: 8,
   RESULTS_INVALID: 8,
   CLEANUP_INCOMPLETE: 8,
+  ADDRESS_DUPLICATE: 8,
 
   // A time limit or the caller's AbortSignal ended the operation.
   TIMED_OUT: 9,
