@@ -1,0 +1,98 @@
+import { isAbsolute, normalize } from 'node:path'
+import { z } from 'zod'
+import { interfaceNameSchema } from '../config/network-config.ts'
+
+const namespaceSchema = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/)
+/** The last line of defence before a path is removed: no root, no relative part. */
+const ownPathSchema = z
+  .string()
+  .max(4096)
+  .refine((path) => isAbsolute(path) && normalize(path) === path && path.split('/').length > 2 && !path.endsWith('/'))
+
+/**
+ * One change of the host, described by what takes it back. `netns` is the network namespace of the object, none the
+ * host's own.
+ */
+export const undoStepSchema = z.discriminatedUnion('kind', [
+  /** A namespace was made: remove it and end what runs in it. */
+  z.strictObject({ kind: z.literal('netns'), name: namespaceSchema }),
+  /** A link was made: delete it, if it is of that kind (`linkinfo.info_kind` of `ip -details link`). */
+  z.strictObject({
+    kind: z.literal('link'),
+    name: interfaceNameSchema,
+    linkKind: z.string().max(20),
+    netns: namespaceSchema.optional(),
+  }),
+  /** An uplink was given to a bridge of vmr's: when nobody else is on the bridge, delete it and let the uplink go. */
+  z.strictObject({ kind: z.literal('uplink-bridge'), bridge: interfaceNameSchema, uplink: interfaceNameSchema }),
+  /** A link that was there before was changed: set these again. */
+  z.strictObject({
+    kind: z.literal('link-settings'),
+    name: interfaceNameSchema,
+    netns: namespaceSchema.optional(),
+    up: z.boolean().optional(),
+    mtu: z.number().int().positive().optional(),
+  }),
+  /** A sysctl was set: write the value it had. */
+  z.strictObject({
+    kind: z.literal('sysctl'),
+    key: z.string().regex(/^[a-z0-9_]+(\/[A-Za-z0-9_.:@-]+)+$/, 'is the path below /proc/sys'),
+    value: z.string().max(1000),
+    netns: namespaceSchema.optional(),
+  }),
+  /** A long-running command was started with this mark in its environment: end it and all that it started. */
+  z.strictObject({
+    kind: z.literal('process'),
+    mark: z.string().regex(/^[0-9a-f-]{36}$/),
+    command: z.string().max(300),
+  }),
+  /** A file was made: remove it. */
+  z.strictObject({ kind: z.literal('file'), path: ownPathSchema }),
+  /** A directory was made: remove it with all that is in it. */
+  z.strictObject({ kind: z.literal('directory'), path: ownPathSchema }),
+  /** A libvirt domain was defined or started: destroy and undefine it, if it has that UUID. */
+  z.strictObject({
+    kind: z.literal('domain'),
+    uri: z.string().min(1).max(1000),
+    name: z.string().min(1).max(200),
+    uuid: z.uuid(),
+  }),
+])
+
+export type UndoStep = z.infer<typeof undoStepSchema>
+export type UndoKind = UndoStep['kind']
+export type UndoStepOf<Kind extends UndoKind> = Extract<UndoStep, { kind: Kind }>
+
+/** Kinds that live in the kernel's memory: a reboot takes them back. */
+export const volatileKinds: ReadonlySet<UndoKind> = new Set([
+  'netns',
+  'link',
+  'uplink-bridge',
+  'link-settings',
+  'sysctl',
+  'process',
+])
+
+/** "the link vmr-up1", for messages. */
+export function describeStep(step: UndoStep): string {
+  const where = 'netns' in step && step.netns !== undefined ? ` in network namespace ${step.netns}` : ''
+  switch (step.kind) {
+    case 'netns':
+      return `network namespace ${step.name}`
+    case 'link':
+      return `link ${step.name}${where}`
+    case 'uplink-bridge':
+      return `bridge ${step.bridge} on ${step.uplink}`
+    case 'link-settings':
+      return `settings of ${step.name}${where}`
+    case 'sysctl':
+      return `sysctl ${step.key}${where}`
+    case 'process':
+      return `process ${step.command}`
+    case 'file':
+    case 'directory':
+      return step.path
+    case 'domain':
+      return `VM ${step.name}`
+  }
+}
