@@ -13,8 +13,17 @@ const endCheckMs = 30_000
 /** What the shell gives a command whose status nobody can know any more. */
 const unknownStatus = 255
 
-/** Follows a command that the guest's program runs in the background under this name. */
-export function backgroundCommand(runner: GuestRunner, name: string, signal: AbortSignal | undefined): RunningCommand {
+/**
+ * Follows a command that the guest's program runs in the background under this name.
+ *
+ * @param launch starts it; by then its end is already listened for, since a short command ends before this returns
+ */
+export async function startBackground(
+  runner: GuestRunner,
+  name: string,
+  signal: AbortSignal | undefined,
+  launch: () => Promise<unknown>,
+): Promise<RunningCommand> {
   const startedAt = performance.now()
   const limits = { timeoutMs: callTimeoutMs, maxOutputBytes }
   let stopping: Promise<RunResult> | undefined
@@ -66,6 +75,12 @@ export function backgroundCommand(runner: GuestRunner, name: string, signal: Abo
     if (runner.isEndOf(name, line)) void collect()
   })
   runner.console.onLost(giveUp)
+  try {
+    await launch()
+  } catch (error) {
+    giveUp(error)
+    throw error
+  }
   if (signal?.aborted) onAbort()
   else signal?.addEventListener('abort', onAbort, { once: true })
 

@@ -64,7 +64,7 @@ const maxTail = 4096
 const maxBacklog = 2000
 const evidenceLines = 10
 const maxEvidenceLine = 200
-const defaultSettleMs = 80
+const defaultSettleMs = 50
 
 interface Waiter {
   readonly onLines: () => void

@@ -8,7 +8,7 @@
  *   run FRAME MAX INPUT WORD...    runs WORD..., standard input from INPUT ("-" none, "@" none and the words from a file)
  *   emit NAME FRAME MAX ENCODING   sends again: NAME "r" is the last command, "b1" a background one
  *   start NAME INPUT WORD...       runs in the background; says "ended NAME" on the terminal when it is over
- *   stop NAME                      TERM, and KILL after 3 s
+ *   stop NAME                      TERM, and KILL after 2 s
  *   slice NAME OFFSET LENGTH       part of a background command's standard output
  *   replace FILE MODE              moves the uploaded file there, in one step
  */
@@ -84,7 +84,7 @@ background)
   ;;
 stop)
   [ -e "$d/$2.rc" ] || signal "$2" TERM
-  finished "$2" 30 || { signal "$2" KILL; finished "$2" 50; }
+  finished "$2" 20 || { signal "$2" KILL; finished "$2" 50; }
   ;;
 slice)
   tail -c "+$(($3 + 1))" "$d/$2.out" | head -c "$4"

@@ -5,7 +5,7 @@ import { guestProgram } from './guest-program.ts'
 import type { ConsoleSession } from './login.ts'
 import { classifyPrompt } from './prompts.ts'
 import { quoteArgvForTyping, quoteForScript } from './quote.ts'
-import { interrupt, loggedOutError, quit, synchronise } from './synchronise.ts'
+import { interrupt, loggedOutError, suspend, synchronise } from './synchronise.ts'
 import { upload } from './upload.ts'
 
 /**
@@ -19,7 +19,9 @@ const maxSendings = 4
 const lostFrameMs = 1500
 const promptSettleMs = 5
 const lostPromptMs = 500
-const resyncTimeoutMs = 10_000
+const resyncTimeoutMs = 4000
+/** Ends the job that Ctrl-Z stopped, what of it belongs to root included. bash itself ignores SIGQUIT. */
+const killSuspended = 'p=$(jobs -p %%); kill -KILL -- -$p; sudo -n kill -KILL -- -$p'
 
 /** What a command left, before decoding. The exit code is undefined while a background command runs. */
 export interface GuestOutcome {
@@ -88,13 +90,15 @@ export function guestRunner(session: ConsoleSession): GuestRunner {
 
   /** Brings the shell back to its prompt, or marks the session as lost. */
   const recover = async (): Promise<void> => {
-    for (const key of [interrupt, quit]) {
+    for (const keys of [[interrupt], [suspend, `${killSuspended}\r`]]) {
       try {
-        await console.send(key)
-        await synchronise(console, { timeoutMs: resyncTimeoutMs })
+        for (const typed of keys) {
+          await console.send(typed)
+          await synchronise(console, { timeoutMs: resyncTimeoutMs })
+        }
         return
       } catch {
-        // The next key is stronger; behind the last one the session is given up.
+        // Suspending works where Ctrl-C is ignored; behind it the session is given up.
       }
     }
     broken =

@@ -26,7 +26,7 @@ const configurePrompt = /^([A-Za-z0-9_][\w.-]*\$?)@([A-Za-z0-9][\w.-]*)(?:\((?:v
 export function classifyPrompt(tail: string): Prompt | undefined {
   if (tail.length > maxPrompt) return undefined
   // Without "Last login: Mon …", which a pause can cut at the same place.
-  if (/(?:^|[^t] |\S)login: ?$/.test(tail) && !/Last login: ?$/.test(tail)) return { kind: 'login' }
+  if (/\blogin: ?$/.test(tail) && !/Last login: ?$/.test(tail)) return { kind: 'login' }
   if (/(?:New|Retype|Current|Old)\b.*password: ?$/i.test(tail)) return { kind: 'newPassword' }
   if (/^(?:Password|[\w.-]+(?:@[\w.-]+)?'s password|Password for [\w.-]+): ?$/.test(tail)) return { kind: 'password' }
   const shell = shellPrompt.exec(tail)

@@ -1,6 +1,6 @@
 import { VmrError } from '../../errors/vmr-error.ts'
 import type { RunningCommand, RunOptions, RunResult, Shell } from '../shell.ts'
-import { backgroundCommand } from './background-command.ts'
+import { startBackground } from './background-command.ts'
 import { guestRunner } from './guest-runner.ts'
 import type { ConsoleSession } from './login.ts'
 
@@ -18,8 +18,8 @@ export interface SerialShell extends Shell {
  * Runs commands over a logged-in serial console, one at a time in the order of the calls. The guest needs bash,
  * coreutils and setsid. Output goes to files of a private folder below the guest's /tmp first.
  *
- * A command that is aborted or runs out of time gets Ctrl-C, then Ctrl-\. When the shell does not answer even then,
- * and when the guest restarts, every later call fails with GUEST_CONSOLE_LOST.
+ * A command that is aborted or runs out of time gets Ctrl-C, and is killed when it ignores that. When the shell does
+ * not answer even then, and when the guest restarts, every later call fails with GUEST_CONSOLE_LOST.
  */
 export function serialShell(session: ConsoleSession): SerialShell {
   const runner = guestRunner(session)
@@ -54,11 +54,13 @@ export function serialShell(session: ConsoleSession): SerialShell {
       backgroundNumber += 1
       const name = `b${backgroundNumber}`
       const stdin = options.stdin === undefined || options.stdin === '' ? undefined : Buffer.from(options.stdin)
-      await runner.run(['bash', runner.program, 'start', name, stdin === undefined ? '-' : `${name}.in`, ...argv], {
-        ...limits({ ...(options.signal === undefined ? {} : { signal: options.signal }) }, stdin?.length ?? 0),
-        ...(stdin === undefined ? {} : { file: { name: `${name}.in`, content: stdin } }),
-      })
-      const command = backgroundCommand(runner, name, options.signal)
+      const words = ['bash', runner.program, 'start', name, stdin === undefined ? '-' : `${name}.in`, ...argv]
+      const command = await startBackground(runner, name, options.signal, () =>
+        runner.run(words, {
+          ...limits({ ...(options.signal === undefined ? {} : { signal: options.signal }) }, stdin?.length ?? 0),
+          ...(stdin === undefined ? {} : { file: { name: `${name}.in`, content: stdin } }),
+        }),
+      )
       running.add(command)
       void command.ended.then(() => running.delete(command))
       return command

@@ -5,8 +5,8 @@ import { classifyPrompt } from './prompts.ts'
 
 /** Ctrl-C */
 export const interrupt = '\x03'
-/** Ctrl-\, for a program that ignores Ctrl-C */
-export const quit = '\x1c'
+/** Ctrl-Z, for a program that ignores Ctrl-C */
+export const suspend = '\x1a'
 const repeatMs = 5000
 
 export interface StepOptions {

@@ -1,8 +1,7 @@
 /**
  * Turns the bytes of a serial line into plain text, piece by piece: UTF-8 decoded across chunk borders, terminal
  * control sequences removed (ECMA-48 section 5.4; nothing is ever answered, ESC[6n included), CR LF and CR CR LF made
- * one LF. A CR that no LF follows is kept: it moves the cursor to the start of the line, so what comes next replaces
- * what stands there.
+ * one LF. A CR that no LF follows is kept where something stands in the line, which the next text replaces.
  */
 export interface TerminalText {
   /** The text of these bytes. A trailing CR or a started control sequence is held back until its next byte decides. */
@@ -25,6 +24,7 @@ export function createTerminalText(): TerminalText {
   let state: State = 'text'
   let sequenceLength = 0
   let pendingReturn = false
+  let lineEmpty = true
 
   const afterEscape = (code: number): State => {
     if (code === 0x5b) return 'csi'
@@ -66,13 +66,15 @@ export function createTerminalText(): TerminalText {
           if (state === 'text' && code === LF) {
             out += '\n'
             pendingReturn = false
+            lineEmpty = true
           }
           continue
         }
         if (code >= 0x20 && code !== 0x7f && !(code >= 0x80 && code <= 0x9f)) {
           if (runStart < 0) {
-            if (pendingReturn) out += '\r'
+            if (pendingReturn && !lineEmpty) out += '\r'
             pendingReturn = false
+            lineEmpty = false
             runStart = index
           }
           continue
@@ -82,10 +84,12 @@ export function createTerminalText(): TerminalText {
           pendingReturn = true
         } else if (code === LF) {
           pendingReturn = false
+          lineEmpty = true
           out += '\n'
         } else if (code === TAB) {
-          out += pendingReturn ? '\r\t' : '\t'
+          out += pendingReturn && !lineEmpty ? '\r\t' : '\t'
           pendingReturn = false
+          lineEmpty = false
         } else if (code === ESC) {
           state = 'escape'
           sequenceLength = 0
