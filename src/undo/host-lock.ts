@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { connect, createServer, type Server } from 'node:net'
+import { connect, createServer, type Socket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import { VmrError } from '../errors/vmr-error.ts'
 import { throwIfAborted } from '../shell/abort.ts'
@@ -23,27 +23,32 @@ const retryMs = 50
  * @throws VmrError HOST_BUSY when the time is over, INTERRUPTED.
  */
 export async function withHostLock<T>(options: HostLockOptions, task: () => Promise<T>): Promise<T> {
-  const server = await acquire(options)
+  const release = await acquire(options)
   try {
     return await task()
   } finally {
-    server.close()
-    await once(server, 'close')
+    await release()
   }
 }
 
-async function acquire({ name, timeoutMs = 60_000, signal }: HostLockOptions): Promise<Server> {
+async function acquire({ name, timeoutMs = 60_000, signal }: HostLockOptions): Promise<() => Promise<void>> {
   const path = `\0vmr/${process.getuid?.() ?? 0}/${name}`
   for (const deadline = performance.now() + timeoutMs; ; ) {
     throwIfAborted(signal, `waiting for ${name}`)
+    const waiting = new Set<Socket>()
     const server = createServer((socket) => {
+      waiting.add(socket)
       socket.on('error', () => undefined)
-      server.once('close', () => socket.destroy())
+      socket.once('close', () => waiting.delete(socket))
     })
     server.listen(path)
     try {
       await once(server, 'listening')
-      return server
+      return async () => {
+        server.close()
+        for (const socket of waiting) socket.destroy()
+        await once(server, 'close')
+      }
     } catch (error) {
       if (!(error instanceof Error && 'code' in error && error.code === 'EADDRINUSE')) throw error
     }
@@ -62,8 +67,10 @@ async function holderGone(path: string, timeoutMs: number, signal: AbortSignal |
   signal?.addEventListener('abort', onAbort, { once: true })
   if (signal?.aborted) onAbort()
   try {
-    socket.on('error', () => undefined)
-    await once(socket, 'close')
+    await new Promise<void>((resolve) => {
+      socket.on('error', () => undefined)
+      socket.once('close', () => resolve())
+    })
   } finally {
     clearTimeout(timer)
     signal?.removeEventListener('abort', onAbort)

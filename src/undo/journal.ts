@@ -112,7 +112,7 @@ export async function reopenJournal(path: string): Promise<Journal> {
       // A torn line would swallow the next one.
       if (length < bytes.length) await file.truncate(length)
       const content = parseJournal(path, bytes.toString('utf8', 0, length))
-      return writableJournal(file, path, content.runId, content.steps, length)
+      return writableJournal(file, path, content.runId, content.steps, length, content.damagedLines.length > 0)
     } catch (error) {
       await file.close()
       throw error
@@ -128,6 +128,7 @@ function writableJournal(
   runId: string,
   known: readonly JournaledStep[],
   knownLength: number,
+  damaged = false,
 ): Journal {
   const steps = new Map(known.map((entry) => [entry.id, entry]))
   let nextId = Math.max(0, ...steps.keys()) + 1
@@ -169,7 +170,7 @@ function writableJournal(
     async close() {
       await queue
       await file.close()
-      if (steps.size === 0) await unlink(path)
+      if (steps.size === 0 && !damaged) await unlink(path)
     },
   }
 }
@@ -280,5 +281,13 @@ function journalError(path: string, error: unknown): unknown {
       hint: 'Run vmr as root, or set VMR_STATE_DIR to a directory of yours.',
       cause: error,
     })
-  return error
+  if (!hasErrno(error)) return error
+  return new VmrError('HOST_COMMAND_FAILED', `the undo journal ${path} could not be written: ${reason}`, {
+    hint: 'Set VMR_STATE_DIR to another directory.',
+    cause: error,
+  })
+}
+
+function hasErrno(error: unknown): boolean {
+  return error instanceof Error && 'errno' in error
 }

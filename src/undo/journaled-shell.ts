@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { findTool } from '../shell/local/tools.ts'
 import type { Shell } from '../shell/shell.ts'
 import type { Journal } from './journal.ts'
 import { markVariable } from './marked-processes.ts'
@@ -13,6 +14,8 @@ export function journaledShell(shell: Shell, journal: Journal): Shell {
   return {
     ...shell,
     async start(argv, options) {
+      // Behind `env` a missing program would be an exit status.
+      await findTool(argv[0] ?? '')
       const mark = randomUUID()
       const command = argv.join(' ').slice(0, recordedCommandLength)
       const id = await journal.before({ kind: 'process', mark, command })

@@ -85,13 +85,20 @@ export async function withUndo<T>(
     },
   }
   try {
-    const result = await task(tracked)
+    const result = await runTask()
     if (!kept) await undoAll(journal, options)
     return result
-  } catch (error) {
-    await undoAll(journal, options).catch(() => undefined)
-    throw error
   } finally {
+    // Whatever is still in it, the file says; `vmr cleanup` reads it.
     await journal.close().catch(() => undefined)
+  }
+
+  async function runTask(): Promise<T> {
+    try {
+      return await task(tracked)
+    } catch (error) {
+      await undoAll(journal, options).catch(() => undefined)
+      throw error
+    }
   }
 }
