@@ -1,0 +1,112 @@
+import { VmrError } from '../../errors/vmr-error.ts'
+import type { RunningCommand, RunResult } from '../../shell/shell.ts'
+import type { Machine } from '../../testbed/machine.ts'
+
+export const throughputTools = ['iperf3', 'iperf2'] as const
+export type ThroughputTool = (typeof throughputTools)[number]
+
+/** One end of a measurement: a machine and its address, without prefix length, that the other end sends to. */
+export interface TrafficEnd {
+  readonly machine: Machine
+  readonly address: string
+}
+
+export interface ThroughputRequest {
+  /** Sends, and opens the connection: its first packet is what resolves the neighbour. */
+  readonly sender: TrafficEnd
+  readonly receiver: TrafficEnd
+  readonly family: 'ipv4' | 'ipv6'
+  /** Seconds measured, after those that are omitted. */
+  readonly seconds: number
+  /** Seconds at the start that do not count: slow start. iperf 2 has no such option. Default 0. */
+  readonly omitSeconds?: number
+  /** Connections at once. Default 1. */
+  readonly streams?: number
+  /** Default tcp. */
+  readonly protocol?: 'tcp' | 'udp'
+  /** UDP only: what all streams together send, in bits per second. */
+  readonly udpBitsPerSecond?: number
+  /** TCP maximum segment size in bytes. Default: the path's. */
+  readonly mss?: number
+  /** Default: the tool's own, 5201 or 5001. */
+  readonly port?: number
+  readonly signal?: AbortSignal
+}
+
+/** What one run measured. */
+export interface ThroughputSample {
+  readonly tool: ThroughputTool
+  /** Payload that arrived, in bits per second. */
+  readonly bitsPerSecond: number
+  /** What the figure is an average over. */
+  readonly seconds: number
+  /** TCP segments sent again; undefined where the tool or the system does not say. */
+  readonly retransmits: number | undefined
+  /** UDP: share of the datagrams that did not arrive, 0 to 1, and variation of their delay. */
+  readonly lossShare: number | undefined
+  readonly jitterMs: number | undefined
+  /** What the tool printed, whole. */
+  readonly raw: string
+}
+
+/** Time for what is not measuring: the guest's console, connecting, exchanging results. */
+const slackMs = 20_000
+const serverReadyMs = 20_000
+export const connectTimeoutMs = 5_000
+
+/** Until when a run of this length must have ended, or a machine on its way is gone. */
+export function clientDeadlineMs(seconds: number): number {
+  return seconds * 1000 + connectTimeoutMs + slackMs
+}
+
+export interface ServerCommand {
+  readonly machine: Machine
+  readonly argv: readonly string[]
+  readonly port: number
+  readonly signal?: AbortSignal | undefined
+}
+
+/**
+ * Starts a server and waits until it says that it listens. The caller stops it.
+ *
+ * @throws VmrError MEASUREMENT_FAILED with the server's own words when it ended instead, as on a port in use.
+ */
+export async function startServer({ machine, argv, port, signal }: ServerCommand): Promise<RunningCommand> {
+  const limit = AbortSignal.any([AbortSignal.timeout(serverReadyMs), ...(signal === undefined ? [] : [signal])])
+  const server = await machine.shell.start(argv, signal === undefined ? {} : { signal })
+  const onLimit = () => void server.stop()
+  limit.addEventListener('abort', onLimit, { once: true })
+  try {
+    for await (const line of server.lines) {
+      if (/^Server listening on /.test(line)) return server
+    }
+  } catch (error) {
+    await server.stop()
+    throw error
+  } finally {
+    limit.removeEventListener('abort', onLimit)
+  }
+  const result = await server.ended
+  signal?.throwIfAborted()
+  const words = ownWords(result)
+  throw new VmrError(
+    'MEASUREMENT_FAILED',
+    limit.aborted
+      ? `the ${argv[0]} server on ${machine.name} did not listen on port ${port} within ${serverReadyMs / 1000} s`
+      : `the ${argv[0]} server on ${machine.name} ended before it listened on port ${port}: ${words}`,
+    /in use/i.test(words)
+      ? { hint: `Another program on ${machine.name} has the port: end it, or measure on another port.` }
+      : {},
+  )
+}
+
+/** The last lines of what a tool said, short enough for a message. */
+export function ownWords({ stdout, stderr, exitCode }: RunResult): string {
+  const text = stderr.trim() || stdout.trim()
+  const lines = [...new Set(text.split('\n').map((line) => line.trim()))].filter((line) => line !== '')
+  return lines.length === 0 ? `exit status ${exitCode}` : lines.slice(-3).join('; ').slice(0, 500)
+}
+
+export function familyFlag(family: 'ipv4' | 'ipv6'): '-4' | '-6' {
+  return family === 'ipv4' ? '-4' : '-6'
+}

@@ -1,0 +1,32 @@
+import { z } from 'zod'
+import { runExitStatus, tally } from '../bench/verdict.ts'
+import { cellResultSchema, manifestSchema, type Run } from '../results/schema.ts'
+
+const count = z.number().int().nonnegative()
+
+/** What `vmr bench run --json` prints. */
+export const runReportSchema = z.object({
+  /** The run's folder. */
+  folder: z.string(),
+  /** Of the process, if nothing else failed: 0 healthy, 3 a mode breaks a family, 8 a cell could not be measured. */
+  exitStatus: z.number().int(),
+  tally: z.object({ healthy: count, broken: count, error: count, missing: count }),
+  manifest: manifestSchema,
+  cells: z.array(cellResultSchema),
+})
+export type RunReport = z.infer<typeof runReportSchema>
+
+export function runReport({ manifest, cells }: Run, folder: string): RunReport {
+  const counts = tally(manifest.planned, cells)
+  return { folder, exitStatus: runExitStatus(counts), tally: counts, manifest, cells }
+}
+
+/** JSON schemas (draft 2020-12) of what vmr writes about a run, by name. */
+export function resultsJsonSchemas(): Readonly<Record<'report' | 'manifest' | 'cell', unknown>> {
+  const schemaOf = (schema: z.ZodType) => z.toJSONSchema(schema, { io: 'output' })
+  return {
+    report: schemaOf(runReportSchema),
+    manifest: schemaOf(manifestSchema),
+    cell: schemaOf(cellResultSchema),
+  }
+}

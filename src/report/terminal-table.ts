@@ -1,0 +1,145 @@
+import Table from 'cli-table3'
+import picocolors from 'picocolors'
+import { tally } from '../bench/verdict.ts'
+import type { CellResult, Manifest, Run, ThroughputRecord } from '../results/schema.ts'
+
+export interface TableOptions {
+  /** Default false: text for a file or a pipe. */
+  readonly colour?: boolean
+}
+
+type Colours = ReturnType<typeof picocolors.createColors>
+
+/**
+ * The table of a run: a head that says what was measured on what, one line a cell and one below a broken cell, and how
+ * many cells are healthy. Ends without a newline.
+ */
+export function terminalTable({ manifest, cells }: Run, { colour = false }: TableOptions = {}): string {
+  const colours = picocolors.createColors(colour)
+  const cases = [...new Set(cells.map((cell) => cell.case))]
+  return [
+    head(manifest),
+    ...cases.map((name) =>
+      caseTable(
+        cells.filter((cell) => cell.case === name),
+        colours,
+      ),
+    ),
+    foot({ manifest, cells }, colours),
+  ].join('\n')
+}
+
+function head(manifest: Manifest): string {
+  const { guest, host, libvirt, qemu, accelerator } = manifest
+  const versions = [
+    `kernel ${host.kernel}`,
+    ...(libvirt === undefined ? [] : [`libvirt ${libvirt.version}`]),
+    ...(qemu === undefined ? [] : [`QEMU ${qemu}`]),
+    ...Object.entries(host.versions).map(([program, version]) => `${program} ${version}`),
+  ]
+  return [
+    `${manifest.matrix.name}  (run ${manifest.run})`,
+    ...(guest === undefined
+      ? []
+      : [`Guest: ${guest.label}${accelerator === undefined ? '' : `, ${acceleratorWords[accelerator]}`}`]),
+    `Host:  ${[...versions, `${host.cpus} CPUs`].join(', ')}`,
+  ].join('\n')
+}
+
+const acceleratorWords = {
+  kvm: 'accelerated by KVM',
+  tcg: 'emulated in software (TCG, no KVM): its throughput is the emulator’s',
+} as const
+
+function caseTable(cells: readonly CellResult[], colours: Colours): string {
+  const directions = [...new Set(cells.flatMap((cell) => cell.probesBefore.map(({ direction }) => direction)))]
+  const dutLabel = new Set(cells.map(({ dut }) => dut)).size > 1 ? 'DUT' : cells[0]?.dut === 'host' ? 'host' : 'VM'
+  const labels = directions.map((direction) => directionLabel(direction, dutLabel))
+  const table = new Table({
+    head: [
+      ...['mode', 'family'],
+      ...labels.map((label) => label),
+      ...labels.flatMap((label) => [`Mbit/s ${label}`, 'of limit']),
+      'verdict',
+    ],
+    style: { head: [], border: [], compact: true },
+  })
+  for (const cell of cells) {
+    table.push([
+      cell.mode ?? 'host, bare NIC',
+      familyLabel(cell.family),
+      ...directions.map((direction) => reachedText(cell, direction, colours)),
+      ...directions.flatMap((direction) => throughputTexts(cell, direction)),
+      verdictText(cell, colours),
+    ])
+    const note = noteOf(cell, dutLabel)
+    if (note !== undefined) table.push([{ colSpan: 3 + 3 * directions.length, content: `└ ${note}` }])
+  }
+  return `${cells[0]?.case ?? ''}\n${table.toString()}`
+}
+
+/** "pc1>dut" -> "PC1>VM" */
+function directionLabel(direction: string, dutLabel: string): string {
+  return direction
+    .split('>')
+    .map((role) => (role === 'dut' ? dutLabel : /^pc\d$/.test(role) ? role.toUpperCase() : role))
+    .join('>')
+}
+
+function familyLabel(family: CellResult['family']): string {
+  return family === 'ipv4' ? 'IPv4' : 'IPv6'
+}
+
+function reachedText(cell: CellResult, direction: string, colours: Colours): string {
+  const probes = [...cell.probesBefore, ...cell.probesAfter].filter((probe) => probe.direction === direction)
+  if (probes.length === 0) return '-'
+  if (probes.every(({ reachable }) => reachable)) return colours.green('yes')
+  if (probes.every(({ reachable }) => !reachable)) return colours.red('NO')
+  return colours.yellow('at times')
+}
+
+function throughputTexts(cell: CellResult, direction: string): readonly string[] {
+  const record = cell.throughput.find((each) => each.direction === direction)
+  if (record === undefined) return ['-', '-']
+  if (record.status === 'unreachable') return ['unreachable', '-']
+  return [rateText(record), `${Math.round(record.shareOfWireLimit * 100)} %`]
+}
+
+/** Median, and the whole range of what was seen. */
+function rateText({ summary }: Extract<ThroughputRecord, { status: 'measured' }>): string {
+  const [middle, low, high] = [summary.median, summary.min, summary.max].map((rate) => (rate / 1e6).toFixed(0))
+  return summary.count === 1 ? `${middle}` : `${middle} (${low}–${high})`
+}
+
+function verdictText({ verdict, family }: CellResult, colours: Colours): string {
+  switch (verdict.verdict) {
+    case 'healthy':
+      return colours.green('healthy')
+    case 'broken':
+      return colours.red(`breaks ${familyLabel(family)}`)
+    case 'error':
+      return colours.yellow('not measured')
+  }
+}
+
+function noteOf({ verdict, solicitations }: CellResult, dutLabel: string): string | undefined {
+  if (verdict.verdict === 'healthy') return undefined
+  if (verdict.verdict === 'error') return verdict.error.message
+  const when = verdict.when === 'always' ? '' : ` (${verdict.when})`
+  const lost = verdict.directions.map((direction) => {
+    const trace = solicitations.find((each) => each.direction === direction)
+    const label = directionLabel(direction, dutLabel)
+    return trace === undefined ? `${label} lost${when}` : `${label} lost${when}: ${trace.protocol} ${trace.line}`
+  })
+  return lost.join('\n  ')
+}
+
+function foot({ manifest, cells }: Run, colours: Colours): string {
+  const { healthy, broken, error, missing } = tally(manifest.planned, cells)
+  return [
+    colours.green(`${healthy} healthy`),
+    ...(broken > 0 ? [colours.red(`${broken} broken`)] : []),
+    ...(error > 0 ? [colours.yellow(`${error} could not be measured`)] : []),
+    ...(missing > 0 ? [colours.yellow(`${missing} not run`)] : []),
+  ].join(', ')
+}
