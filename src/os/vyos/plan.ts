@@ -89,8 +89,8 @@ export function resolveUndo(running: readonly VyosPath[], steps: readonly UndoSt
 export function planRemoval(running: readonly VyosPath[], wanted: WantedConfiguration): readonly VyosChange[] {
   const nodes = indexOf(running)
   const ours = wanted.present.filter((node) => nodes.has(node.path))
-  const onlyOurs = (object: VyosPath) =>
-    nodes.below(object).every((leaf) => ours.some((node) => startsWith(leaf, node.path)))
+  const oursByKey = new Set(ours.map((node) => keyOf(node.path)))
+  const onlyOurs = (object: VyosPath) => nodes.below(object).every((leaf) => oursByKey.has(keyOf(leaf)))
   const changes = new Map<string, VyosChange>()
   for (const node of ours.toReversed()) {
     const isEthernet = (length: number) => node.path[1] === 'ethernet' && length === 3

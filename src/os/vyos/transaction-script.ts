@@ -116,11 +116,9 @@ export function parseTransaction(
   const answers: VyosAnswer[] = []
   let outcome: TransactionReport['outcome'] | undefined
   for (const block of output.split(`\n${word} `).slice(1)) {
-    const lineEnd = block.indexOf('\n')
-    const [what = '', argument = ''] = block.slice(0, lineEnd).split(' ')
-    const text = block
-      .slice(lineEnd + 1)
-      .split('\n')
+    const [head = '', ...lines] = block.split('\n')
+    const [what = '', argument = ''] = head.split(' ')
+    const text = lines
       .map((line) => line.trimEnd().replace(/^ {2}/, ''))
       .filter((line) => line !== '')
       .join('\n')

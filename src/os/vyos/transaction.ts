@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { VmrError } from '../../errors/vmr-error.ts'
+import { throwIfAborted } from '../../shell/abort.ts'
 import { runChecked, type Shell } from '../../shell/shell.ts'
 import { parseSetCommands } from './parse-commands.ts'
 import { renderCommand, startsWith, type VyosCommand, type VyosPath } from './path.ts'
@@ -55,7 +56,7 @@ export async function changeConfiguration(
   { signal, save = false }: ChangeOptions = {},
 ): Promise<void> {
   if (commands.length === 0) return
-  signal?.throwIfAborted()
+  throwIfAborted(signal, `configuring ${shell.description}`)
   const report = await runTransaction(shell, commands, save)
   if (report.outcome === 'refused') throw refusal(shell, report, [])
   const after = await readConfiguration(shell)

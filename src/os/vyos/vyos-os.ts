@@ -1,8 +1,8 @@
 import type { NetworkConfig } from '../../config/network-config.ts'
 import { VmrError } from '../../errors/vmr-error.ts'
 import { runChecked, type Shell } from '../../shell/shell.ts'
+import { linuxOs } from '../linux/linux-os.ts'
 import type { Os } from '../os.ts'
-import { observeKernel } from './observe.ts'
 import type { VyosCommand } from './path.ts'
 import { planChange, planRemoval, planUndo, resolveUndo } from './plan.ts'
 import { renderNetworkConfig, type WantedConfiguration } from './render.ts'
@@ -58,11 +58,13 @@ export const vyosOs: Os = {
     await changeConfiguration(shell, running, changes, { signal })
     await removeUndoRecord(shell, config)
   },
-  observe: observeKernel,
-  async flushNeighbours(shell, interfaceName, { signal } = {}) {
-    const options = signal === undefined ? {} : { signal }
-    await runChecked(shell, ['sudo', 'ip', 'neigh', 'flush', 'dev', interfaceName], options)
-  },
+  observe: linuxOs.observe,
+  flushNeighbours: (shell, interfaceName, options) => linuxOs.flushNeighbours(asRoot(shell), interfaceName, options),
+}
+
+/** VyOS's user may look at the kernel, and needs sudo to change it. */
+function asRoot(shell: Shell): Shell {
+  return { ...shell, run: (argv, options) => shell.run(['sudo', ...argv], options) }
 }
 
 async function requireDevices(

@@ -1,0 +1,178 @@
+import assert from 'node:assert/strict'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { execa } from 'execa'
+import type { VyosCommand } from '../../../src/os/vyos/path.ts'
+import { isRefusal, parseTransaction, transactionScript } from '../../../src/os/vyos/transaction-script.ts'
+import { answerTo } from '../../shell/serial/recording.ts'
+
+const template = '/opt/vyatta/etc/functions/script-template'
+const word = 'vmr-word'
+const set = (line: string): VyosCommand => ({ kind: 'set', path: line.split(' ') })
+
+/** What the recorded VyOS answered to a command in configuration mode, without the echo and the prompt. */
+function recorded(typed: string): string {
+  const answer = answerTo(typed).replaceAll('\r', '')
+  return answer.slice(answer.indexOf('\n') + 1, answer.lastIndexOf('[edit]'))
+}
+
+/**
+ * Runs the script in a real bash, where a fake of VyOS's template gives recorded answers, each with status 0, and
+ * writes down what it was asked. As the real one, it makes aliases of every prefix of every command.
+ */
+async function run(
+  commands: readonly VyosCommand[],
+  answers: Readonly<Record<string, readonly string[]>>,
+  options: { readonly save?: boolean; readonly lockSeconds?: number } = {},
+) {
+  const folder = mkdtempSync(join(tmpdir(), 'vmr-transaction-'))
+  try {
+    const verbs = [
+      'configure',
+      'set',
+      'delete',
+      'commit',
+      'discard',
+      'save',
+      'exit',
+      'compare',
+      'show',
+      'edit',
+      'run',
+      'load',
+      'merge',
+      'rollback',
+      'rename',
+      'copy',
+      'comment',
+      'confirm',
+    ]
+    const prefixes = verbs.flatMap((verb) =>
+      Array.from({ length: verb.length }, (_, index) => [verb.slice(0, index + 1), verb] as const),
+    )
+    const fake = [
+      'shopt -s expand_aliases',
+      'fake() {',
+      `  echo "$*" >>${folder}/asked`,
+      '  case "$*" in',
+      ...Object.entries(answers).flatMap(([asked, texts]) => [
+        `  '${asked}')`,
+        `    n=$(grep -cxF -- "$*" ${folder}/asked)`,
+        ...texts.map((text, index) => `    if (( n == ${index + 1} )); then printf '%s' ${quote(text)}; fi`),
+        '    ;;',
+      ]),
+      '  esac',
+      '}',
+      ...prefixes
+        .filter(([prefix]) => !['for', 'do', 'done', 'if', 'fi', 'case', 'while', 'tr'].includes(prefix))
+        .map(([prefix, verb]) => `alias ${prefix}='fake ${verb}'`),
+    ]
+    writeFileSync(join(folder, 'template'), `${fake.join('\n')}\n`)
+    const script = transactionScript(commands, {
+      word,
+      lockSeconds: options.lockSeconds ?? 10,
+      save: options.save ?? false,
+    })
+    assert.ok(script.startsWith(`source ${template}\n`))
+    const path = join(folder, 'script')
+    writeFileSync(path, script.replace(template, join(folder, 'template')).replaceAll('sleep 3', 'sleep 0.1'))
+    const { stdout, stderr } = await execa('bash', [path])
+    assert.equal(stderr, '')
+    const report = parseTransaction(stdout, commands, word)
+    assert.ok(report)
+    return { report, asked: readFileSync(join(folder, 'asked'), 'utf8').trimEnd().split('\n') }
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+}
+
+const quote = (text: string) => `'${text.replaceAll("'", "'\\''")}'`
+const good = set('interfaces ethernet eth0 address 192.168.1.1/24')
+const unknown = set('interfaces ethernet eth0 adress 192.168.1.1/24')
+const unknownAsked = 'set interfaces ethernet eth0 adress 192.168.1.1/24'
+
+describe('VyOS transaction', () => {
+  it('sets, commits and leaves the session, and saves only when asked', async () => {
+    const plain = await run([good], {})
+    assert.equal(plain.report.outcome, 'committed')
+    assert.deepEqual(plain.asked, [
+      'configure',
+      'discard',
+      'set interfaces ethernet eth0 address 192.168.1.1/24',
+      'commit',
+      'exit',
+    ])
+    const saved = await run([good], {}, { save: true })
+    assert.deepEqual(saved.asked.slice(-3), ['commit', 'save', 'exit'])
+  })
+
+  for (const typed of [
+    unknownAsked,
+    'set interfaces ethernet eth0 address',
+    'set interfaces ethernet eth0 address 1.2.3.400/24',
+    'sett interfaces',
+  ]) {
+    it(`commits nothing when one command is answered as "${typed}" was`, async () => {
+      const { report, asked } = await run([good, unknown], { [unknownAsked]: [recorded(typed)] })
+      assert.equal(report.outcome, 'refused')
+      assert.ok(!asked.includes('commit'))
+      assert.deepEqual(asked.slice(-2), ['discard', 'exit'])
+      const refused = report.answers.filter(isRefusal)
+      assert.deepEqual(
+        refused.map(({ command }) => command),
+        ["set interfaces ethernet eth0 adress '192.168.1.1/24'"],
+      )
+    })
+  }
+
+  it('gives VyOS’s own words, without their frame', async () => {
+    const { report } = await run([unknown], { [unknownAsked]: [recorded(unknownAsked)] })
+    assert.equal(
+      report.answers.find(isRefusal)?.text,
+      'Configuration path: interfaces ethernet eth0 [adress] is not valid\nSet failed',
+    )
+  })
+
+  for (const typed of [
+    'set interfaces ethernet eth0 address 192.168.1.1/24',
+    'delete interfaces ethernet eth0 address 10.1.1.1/24',
+  ]) {
+    it(`takes the answer to "${typed}" for no refusal`, async () => {
+      const text = typed.startsWith('set')
+        ? '\n  Configuration path: [interfaces ethernet eth0 address 192.168.1.1/24] already exists\n\n'
+        : recorded(typed)
+      const { report } = await run([good], { 'set interfaces ethernet eth0 address 192.168.1.1/24': [text] })
+      assert.equal(report.outcome, 'committed')
+      assert.deepEqual(report.answers.filter(isRefusal), [])
+    })
+  }
+
+  it('discards what a failed commit left pending', async () => {
+    const failed =
+      '[ interfaces tunnel tun1 ]\nsource-address or source-interface required for tunnel!\n\n[[interfaces tunnel tun1]] failed\nCommit failed\n'
+    assert.match(answerTo('commit') + failed, /Commit failed/)
+    const { report, asked } = await run([good], { commit: [failed], discard: ['', recorded('discard')] })
+    assert.equal(report.outcome, 'commitFailed')
+    assert.deepEqual(asked.slice(-3), ['commit', 'discard', 'exit'])
+    assert.match(report.answers.find(isRefusal)?.text ?? '', /source-address or source-interface required/)
+  })
+
+  const lockedText = 'Configuration system temporarily locked due to another commit in progress\n'
+  it('waits for another operator’s commit', async () => {
+    const { report, asked } = await run([good], { commit: [lockedText, lockedText] })
+    assert.equal(report.outcome, 'committed')
+    assert.equal(asked.filter((line) => line === 'commit').length, 3)
+  })
+
+  it('gives up when the other commit does not end', async () => {
+    const { report } = await run([good], { commit: Array(9).fill(lockedText) }, { lockSeconds: 0 })
+    assert.equal(report.outcome, 'commitFailed')
+    assert.match(report.answers.find(isRefusal)?.text ?? '', /temporarily locked/)
+  })
+
+  it('tells a script that did not come to its end from one that did', () => {
+    assert.equal(parseTransaction(`\n${word} configure\n\n${word} answer 0\n`, [good], word), undefined)
+    assert.equal(parseTransaction('', [good], word), undefined)
+  })
+})
