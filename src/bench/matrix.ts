@@ -27,10 +27,11 @@ const cellGroupSchema = z.discriminatedUnion('dut', [
 /** How throughput is measured; the talk's runs took 60 s. */
 export const throughputSettingsSchema = z.strictObject({
   tool: z.enum(throughputTools).default('iperf3'),
-  seconds: z.number().min(1).max(86_400).default(5),
+  /** Whole: both tools cut the rest off. */
+  seconds: z.number().int().min(1).max(86_400).default(5),
   repetitions: z.number().int().min(1).max(1000).default(3),
   /** Not measured at the start of each run; iperf 2 cannot. */
-  omitSeconds: z.number().min(0).max(60).default(0),
+  omitSeconds: z.number().int().min(0).max(60).default(0),
   streams: z.number().int().min(1).max(64).default(1),
 })
 export type ThroughputSettings = z.infer<typeof throughputSettingsSchema>

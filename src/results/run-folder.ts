@@ -165,7 +165,8 @@ function checked<S extends z.ZodType>(schema: S, value: unknown, what: string): 
 
 async function readIfThere(path: string): Promise<string | undefined> {
   try {
-    if ((await stat(path)).size > maxFileBytes) throw new VmrError('RESULTS_INVALID', `${path} is too large for a result`)
+    if ((await stat(path)).size > maxFileBytes)
+      throw new VmrError('RESULTS_INVALID', `${path} is too large for a result`)
     return await readFile(path, 'utf8')
   } catch (error) {
     if (isVmrError(error)) throw error

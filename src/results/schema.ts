@@ -157,4 +157,3 @@ export type Manifest = z.infer<typeof manifestSchema>
 /** A whole run as it is read back: the manifest, and every cell so far. */
 export const runSchema = z.object({ manifest: manifestSchema, cells: z.array(cellResultSchema) })
 export type Run = z.infer<typeof runSchema>
-

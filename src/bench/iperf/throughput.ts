@@ -16,7 +16,7 @@ export interface ThroughputRequest {
   readonly sender: TrafficEnd
   readonly receiver: TrafficEnd
   readonly family: 'ipv4' | 'ipv6'
-  /** Seconds measured, after those that are omitted. */
+  /** Whole seconds measured, after those that are omitted; both tools cut a fraction off. */
   readonly seconds: number
   /** Seconds at the start that do not count: slow start. iperf 2 has no such option. Default 0. */
   readonly omitSeconds?: number
