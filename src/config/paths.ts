@@ -1,4 +1,4 @@
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import envPaths from 'env-paths'
 
 /**
@@ -6,7 +6,7 @@ import envPaths from 'env-paths'
  * the host's state and no user's. `VMR_STATE_DIR` overrides.
  */
 export function stateDirectory(): string {
-  return process.env.VMR_STATE_DIR || (isRoot() ? '/var/lib/vmr' : xdg().log)
+  return resolve(process.env.VMR_STATE_DIR || (isRoot() ? '/var/lib/vmr' : xdg().log))
 }
 
 /**
@@ -14,7 +14,7 @@ export function stateDirectory(): string {
  * who may not enter /root. `VMR_CACHE_DIR` overrides.
  */
 export function cacheDirectory(): string {
-  return process.env.VMR_CACHE_DIR || (isRoot() ? '/var/cache/vmr' : xdg().cache)
+  return resolve(process.env.VMR_CACHE_DIR || (isRoot() ? '/var/cache/vmr' : xdg().cache))
 }
 
 export function journalDirectory(): string {

@@ -1,9 +1,8 @@
 import { isIPv6 } from 'node:net'
-import { join } from 'node:path'
 import { z } from 'zod'
+import { findConfigFile } from '../config/find-config-file.ts'
 import { loadYaml } from '../config/load-yaml.ts'
 import { addressWithPrefixSchema, interfaceNameSchema, mtuSchema } from '../config/network-config.ts'
-import { packageRoot } from '../config/package-root.ts'
 import { low24 } from '../domain/mac.ts'
 
 const macSchema = z
@@ -85,13 +84,12 @@ export type Testbed = Readonly<z.infer<typeof testbedSchema>>
 export type TestbedLink = Testbed['links'][number]
 
 /**
- * Loads a testbed by name (`lab`), or by path (anything with a slash, or ending in .yaml or .yml).
+ * Loads a testbed by name (`lab`) or path, as findConfigFile does.
  *
- * @throws VmrError CONFIG_NOT_FOUND, CONFIG_INVALID as loadYaml does.
+ * @throws VmrError CONFIG_NOT_FOUND, CONFIG_INVALID naming file, line and field.
  */
-export function loadTestbed(nameOrPath: string): Promise<Testbed> {
-  const isPath = nameOrPath.includes('/') || /\.ya?ml$/.test(nameOrPath)
-  return loadYaml(isPath ? nameOrPath : join(packageRoot(), 'testbeds', `${nameOrPath}.yaml`), testbedSchema)
+export async function loadTestbed(nameOrPath: string): Promise<Testbed> {
+  return loadYaml(await findConfigFile('testbeds', nameOrPath), testbedSchema)
 }
 
 /** The same testbed under other names, so that two of them can stand on one host. `vmr-up1` becomes `vmrt-up1`. */

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { type FileHandle, mkdir, open, readdir, unlink } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import writeFileAtomic from 'write-file-atomic'
 import { z } from 'zod'
 import { VmrError } from '../errors/vmr-error.ts'
@@ -29,7 +29,7 @@ const recordSchema = z.discriminatedUnion('record', [
 type JournalHeader = z.infer<typeof headerSchema>
 type JournalRecord = z.infer<typeof recordSchema>
 
-export interface JournaledStep {
+interface JournaledStep {
   readonly id: number
   readonly step: UndoStep
 }
@@ -89,6 +89,8 @@ export async function openJournal({ directory, purpose, runId = randomUUID() }: 
   }
   const line = `${JSON.stringify(header)}\n`
   try {
+    // Only the journals are nobody else's business: QEMU may have to pass through what is above them.
+    await mkdir(dirname(directory), { recursive: true })
     await mkdir(directory, { recursive: true, mode: 0o700 })
     // In one piece, so that nobody ever sees a journal without its owner.
     await writeFileAtomic(path, line, { mode: 0o600 })

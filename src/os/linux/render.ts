@@ -11,7 +11,7 @@ export interface LinuxBefore {
   readonly forwarding: { readonly ipv4: boolean; readonly ipv6: boolean }
 }
 
-export interface LinuxLinkBefore {
+interface LinuxLinkBefore {
   /** `linkinfo.info_kind`: "bridge", "vlan", "ip6tnl"; none for a real NIC. */
   readonly kind: string | undefined
   readonly up: boolean
