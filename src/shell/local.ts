@@ -2,6 +2,7 @@ import { constants } from 'node:os'
 import { execa } from 'execa'
 import writeFileAtomic from 'write-file-atomic'
 import { VmrError } from '../errors/vmr-error.ts'
+import { writeError } from '../errors/write-error.ts'
 import { abortError, throwIfAborted } from './abort.ts'
 import { collectOutput, collectTail, streamLines } from './local/output.ts'
 import { endGroup, forgetGroup, rememberGroup, signalGroup } from './local/process-group.ts'
@@ -97,24 +98,8 @@ async function writeFile(
   try {
     await writeFileAtomic(path, content, { mode })
   } catch (error) {
-    throw fileError(path, error)
+    throw writeError(path, error, { permission: 'Run vmr as root.' })
   }
-}
-
-function fileError(path: string, error: unknown): VmrError {
-  const code = error instanceof Error && 'code' in error ? error.code : undefined
-  const reason = error instanceof Error ? error.message : String(error)
-  if (code === 'ENOSPC' || code === 'EDQUOT')
-    return new VmrError('HOST_DISK_FULL', `${path} could not be written: the disk is full`, {
-      hint: 'Free space and try again.',
-      cause: error,
-    })
-  if (code === 'EACCES' || code === 'EPERM' || code === 'EROFS')
-    return new VmrError('HOST_PERMISSION', `${path} could not be written: ${reason}`, {
-      hint: 'Run vmr as root.',
-      cause: error,
-    })
-  return new VmrError('HOST_COMMAND_FAILED', `${path} could not be written: ${reason}`, { cause: error })
 }
 
 interface Child {

@@ -1,5 +1,6 @@
 import { rm, unlink } from 'node:fs/promises'
 import { isVmrError, VmrError } from '../errors/vmr-error.ts'
+import { hasErrno } from '../errors/write-error.ts'
 import { isGone, readLinks } from '../os/linux/ip-json.ts'
 import { localShell } from '../shell/local.ts'
 import { netnsShell } from '../shell/netns.ts'
@@ -38,7 +39,7 @@ export const hostExecutors: Required<Omit<UndoExecutors, 'domain'>> = {
       await unlink(path)
       return 'undone'
     } catch (error) {
-      if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return 'gone'
+      if (hasErrno(error, 'ENOENT')) return 'gone'
       throw error
     }
   },

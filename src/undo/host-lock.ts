@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import { connect, createServer, type Socket } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import { VmrError } from '../errors/vmr-error.ts'
+import { hasErrno } from '../errors/write-error.ts'
 import { throwIfAborted } from '../shell/abort.ts'
 
 export interface HostLockOptions {
@@ -50,7 +51,7 @@ async function acquire({ name, timeoutMs = 60_000, signal }: HostLockOptions): P
         await once(server, 'close')
       }
     } catch (error) {
-      if (!(error instanceof Error && 'code' in error && error.code === 'EADDRINUSE')) throw error
+      if (!hasErrno(error, 'EADDRINUSE')) throw error
     }
     const left = deadline - performance.now()
     if (left <= 0)

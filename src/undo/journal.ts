@@ -3,7 +3,7 @@ import { type FileHandle, mkdir, open, readdir, unlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import writeFileAtomic from 'write-file-atomic'
 import { z } from 'zod'
-import { VmrError } from '../errors/vmr-error.ts'
+import { hasErrno, writeError } from '../errors/write-error.ts'
 import { currentBootId, isAlive, ownIdentity, processIdentitySchema } from './process-identity.ts'
 import { type UndoStep, undoStepSchema } from './steps.ts'
 
@@ -202,7 +202,7 @@ export async function listJournals(
   try {
     names = (await readdir(directory)).filter((name) => name.endsWith(suffix))
   } catch (error) {
-    if (hasCode(error, 'ENOENT')) return []
+    if (hasErrno(error, 'ENOENT')) return []
     throw journalError(directory, error)
   }
   const journals: JournalContent[] = []
@@ -212,7 +212,7 @@ export async function listJournals(
       journals.push(await readJournal(path))
     } catch (error) {
       // Another process may have finished with it since the directory was read.
-      if (!hasCode(error, 'ENOENT')) onUnreadable(path, error instanceof Error ? error.message : String(error))
+      if (!hasErrno(error, 'ENOENT')) onUnreadable(path, error instanceof Error ? error.message : String(error))
     }
   }
   return journals.sort((left, right) => (left.startedAt < right.startedAt ? -1 : 1))
@@ -267,29 +267,8 @@ function parseJson(line: string): unknown {
   }
 }
 
-function hasCode(error: unknown, code: string): boolean {
-  return error instanceof Error && 'code' in error && error.code === code
-}
-
 function journalError(path: string, error: unknown): unknown {
-  const reason = error instanceof Error ? error.message : String(error)
-  if (hasCode(error, 'ENOSPC') || hasCode(error, 'EDQUOT'))
-    return new VmrError('HOST_DISK_FULL', `the undo journal ${path} could not be written: the disk is full`, {
-      hint: 'Free space and try again: vmr changes nothing that it could not take back.',
-      cause: error,
-    })
-  if (hasCode(error, 'EACCES') || hasCode(error, 'EPERM') || hasCode(error, 'EROFS'))
-    return new VmrError('HOST_PERMISSION', `the undo journal ${path} could not be written: ${reason}`, {
-      hint: 'Run vmr as root, or set VMR_STATE_DIR to a directory of yours.',
-      cause: error,
-    })
-  if (!hasErrno(error)) return error
-  return new VmrError('HOST_COMMAND_FAILED', `the undo journal ${path} could not be written: ${reason}`, {
-    hint: 'Set VMR_STATE_DIR to another directory.',
-    cause: error,
+  return writeError(`the undo journal ${path}`, error, {
+    permission: 'Run vmr as root, or set VMR_STATE_DIR to a directory of yours.',
   })
-}
-
-function hasErrno(error: unknown): boolean {
-  return error instanceof Error && 'errno' in error
 }

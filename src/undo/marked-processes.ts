@@ -1,5 +1,6 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { setTimeout as delay } from 'node:timers/promises'
+import { hasErrno } from '../errors/write-error.ts'
 
 /** Environment variable that marks a process and, inherited, whatever it starts. */
 export const markVariable = 'VMR_UNDO_MARK'
@@ -37,7 +38,7 @@ async function signalMarked(mark: string, signal: NodeJS.Signals): Promise<numbe
     try {
       process.kill(pid, signal)
     } catch (error) {
-      if (!(error instanceof Error && 'code' in error && error.code === 'ESRCH')) throw error
+      if (!hasErrno(error, 'ESRCH')) throw error
     }
   }
   return pids.length

@@ -55,7 +55,7 @@ export const undoStepSchema = z.discriminatedUnion('kind', [
     kind: z.literal('domain'),
     uri: z.string().min(1).max(1000),
     name: z.string().min(1).max(200),
-    uuid: z.uuid(),
+    uuid: z.guid(),
   }),
 ])
 

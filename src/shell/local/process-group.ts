@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import { hasErrno } from '../../errors/write-error.ts'
 
 /** Between TERM and KILL: long enough to flush a capture file, short enough for a person who pressed Ctrl-C. */
 const graceMs = 2_000
@@ -32,7 +33,7 @@ export function signalGroup(pid: number, signal: NodeJS.Signals | 0): boolean {
     return true
   } catch (error) {
     // EPERM: the group exists, but a member changed its user, as tcpdump -Z does.
-    return error instanceof Error && 'code' in error && error.code === 'EPERM'
+    return hasErrno(error, 'EPERM')
   }
 }
 

@@ -49,7 +49,7 @@ export function labPurpose(testbed: Testbed): string {
  * @throws VmrError HOST_PERMISSION, HOST_TOOL_MISSING, HOST_COMMAND_FAILED, HOST_BUSY, INTERRUPTED. What was made until
  * then is in the journal.
  */
-export function labUp(testbed: Testbed, options: LabUpOptions): Promise<readonly string[]> {
+export async function labUp(testbed: Testbed, options: LabUpOptions): Promise<readonly string[]> {
   requireRoot('make the lab')
   return withHostLock({ name: labPurpose(testbed), ...signalOf(options) }, async () => {
     const made: string[] = []
@@ -98,7 +98,7 @@ export async function labStatus(testbed: Testbed, options: LabOptions = {}): Pro
  * @throws VmrError HOST_BUSY while a running vmr uses the lab, UPLINK_BUSY while VMs are attached to it (unless forced),
  * CLEANUP_INCOMPLETE.
  */
-export function labDown(testbed: Testbed, options: LabDownOptions): Promise<void> {
+export async function labDown(testbed: Testbed, options: LabDownOptions): Promise<void> {
   requireRoot('remove the lab')
   const { journalDirectory, onStep, force = false } = options
   return withHostLock({ name: labPurpose(testbed), ...signalOf(options) }, async () => {

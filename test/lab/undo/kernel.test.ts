@@ -1,13 +1,17 @@
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { createInterface } from 'node:readline'
 import fc from 'fast-check'
 import { VmrError } from '../../../src/errors/vmr-error.ts'
 import { readLinks } from '../../../src/os/linux/ip-json.ts'
 import { localShell } from '../../../src/shell/local.ts'
 import { netnsShell } from '../../../src/shell/netns.ts'
 import { runChecked } from '../../../src/shell/shell.ts'
+import { cleanUp } from '../../../src/undo/clean-up.ts'
 import { hostExecutors } from '../../../src/undo/host-executors.ts'
 import { openJournal, reopenJournal } from '../../../src/undo/journal.ts'
 import type { UndoStep } from '../../../src/undo/steps.ts'
@@ -92,6 +96,31 @@ describe('the undo of kernel objects', function () {
     await journal.close()
     assert.equal((await command.ended).exitCode, 143)
     assert.doesNotMatch((await localShell.run(['ip', 'netns', 'list'])).stdout, /vmrt-undo/)
+  })
+
+  it('ends what a killed vmr ran in a namespace that stays', async () => {
+    await runChecked(localShell, ['ip', 'netns', 'add', 'vmrt-undo'])
+    try {
+      const program = `
+        import { netnsShell } from './src/shell/netns.ts'
+        import { openJournal } from './src/undo/journal.ts'
+        import { journaledShell } from './src/undo/journaled-shell.ts'
+        const journal = await openJournal({ directory: ${JSON.stringify(directory)}, purpose: 'a run' })
+        const server = await journaledShell(netnsShell('vmrt-undo'), journal).start(['iperf3', '-s', '--forceflush'])
+        for await (const line of server.lines) console.log(line)`
+      const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', program], {
+        stdio: ['ignore', 'pipe', 'inherit'],
+      })
+      await once(createInterface(child.stdout), 'line')
+      child.kill('SIGKILL')
+      await once(child, 'exit')
+      const inside = () => runChecked(localShell, ['ip', 'netns', 'pids', 'vmrt-undo'])
+      assert.notEqual(await inside(), '')
+      await cleanUp({ directory, executors: hostExecutors })
+      assert.equal(await inside(), '')
+    } finally {
+      await runChecked(localShell, ['ip', 'netns', 'delete', 'vmrt-undo'])
+    }
   })
 
   it('refuses the next change when the disk is full, and still takes back what was made', async () => {
