@@ -104,8 +104,8 @@ function jackknifeAcceleration(sorted: readonly number[]): number {
   )
   const mean = estimates.reduce((sum, each) => sum + each, 0) / estimates.length
   const sumOf = (power: number) => estimates.reduce((sum, each) => sum + (mean - each) ** power, 0)
-  const squares = sumOf(2)
-  return squares === 0 ? 0 : sumOf(3) / (6 * squares ** 1.5)
+  const spread = sumOf(2) ** 1.5
+  return spread === 0 ? 0 : sumOf(3) / (6 * spread)
 }
 
 /** Student's t at 97.5 % for five degrees of freedom and more (Abramowitz and Stegun 26.7.5); error below 0.002. */

@@ -37,13 +37,14 @@ function head(manifest: Manifest): string {
     ...(qemu === undefined ? [] : [`QEMU ${qemu}`]),
     ...Object.entries(host.versions).map(([program, version]) => `${program} ${version}`),
   ]
-  return [
+  const lines = [
     `${manifest.matrix.name}  (run ${manifest.run})`,
     ...(guest === undefined
       ? []
       : [`Guest: ${guest.label}${accelerator === undefined ? '' : `, ${acceleratorWords[accelerator]}`}`]),
     `Host:  ${[...versions, `${host.cpus} CPUs`].join(', ')}`,
-  ].join('\n')
+  ]
+  return lines.map(plain).join('\n')
 }
 
 const acceleratorWords = {
@@ -56,26 +57,52 @@ function caseTable(cells: readonly CellResult[], colours: Colours): string {
   const dutLabel = new Set(cells.map(({ dut }) => dut)).size > 1 ? 'DUT' : cells[0]?.dut === 'host' ? 'host' : 'VM'
   const labels = directions.map((direction) => directionLabel(direction, dutLabel))
   const table = new Table({
-    head: [
-      ...['mode', 'family'],
-      ...labels.map((label) => label),
-      ...labels.flatMap((label) => [`Mbit/s ${label}`, 'of limit']),
-      'verdict',
-    ],
+    head: [...['mode', 'family'], ...labels, ...labels.flatMap((label) => [`Mbit/s ${label}`, 'of limit']), 'verdict'],
     style: { head: [], border: [], compact: true },
   })
   for (const cell of cells) {
     table.push([
-      cell.mode ?? 'host, bare NIC',
+      plain(cell.mode ?? 'host, bare NIC'),
       familyLabel(cell.family),
       ...directions.map((direction) => reachedText(cell, direction, colours)),
       ...directions.flatMap((direction) => throughputTexts(cell, direction)),
       verdictText(cell, colours),
     ])
-    const note = noteOf(cell, dutLabel)
-    if (note !== undefined) table.push([{ colSpan: 3 + 3 * directions.length, content: `└ ${note}` }])
+    const notes = notesOf(cell, dutLabel).map((note) => wrapped(`└ ${note}`))
+    if (notes.length > 0) table.push([{ colSpan: 3 + 3 * directions.length, content: notes.join('\n') }])
   }
-  return `${cells[0]?.case ?? ''}\n${table.toString()}`
+  return [cells[0]?.case ?? '', table.toString(), ...legend(cells)].join('\n')
+}
+
+/** How the figures came about; nothing where there are none. */
+function legend(cells: readonly CellResult[]): readonly string[] {
+  const [first] = cells.flatMap(({ throughput }) => throughput.flatMap((each) => ('samples' in each ? [each] : [])))
+  const [sample] = first?.samples ?? []
+  if (first === undefined || sample === undefined) return []
+  const runs = `${first.samples.length} × ${Math.round(sample.seconds)} s`
+  return [
+    `Mbit/s: median (min–max) of ${runs} TCP with ${sample.tool}. of limit: of the payload that fits on the wire.`,
+  ]
+}
+
+/** A message may be longer than any terminal is wide, and must not widen the table. */
+const noteColumns = 100
+
+function wrapped(text: string): string {
+  return plain(text)
+    .split(' ')
+    .reduce<string[]>((lines, word) => {
+      const last = lines.at(-1)
+      if (last !== undefined && last.length + word.length < noteColumns) lines[lines.length - 1] = `${last} ${word}`
+      else lines.push(lines.length === 0 ? word : `  ${word}`)
+      return lines
+    }, [])
+    .join('\n')
+}
+
+/** Words of guests and tools, without what a terminal would act on. */
+function plain(text: string): string {
+  return text.replace(/[\u0000-\u001f\u007f-\u009f]+/g, ' ')
 }
 
 /** "pc1>dut" -> "PC1>VM" */
@@ -122,16 +149,16 @@ function verdictText({ verdict, family }: CellResult, colours: Colours): string 
   }
 }
 
-function noteOf({ verdict, solicitations }: CellResult, dutLabel: string): string | undefined {
-  if (verdict.verdict === 'healthy') return undefined
-  if (verdict.verdict === 'error') return verdict.error.message
+/** What is below a cell's line: where what was lost was seen last, or why there is no result. */
+function notesOf({ verdict, solicitations }: CellResult, dutLabel: string): readonly string[] {
+  if (verdict.verdict === 'healthy') return []
+  if (verdict.verdict === 'error') return [verdict.error.message]
   const when = verdict.when === 'always' ? '' : ` (${verdict.when})`
-  const lost = verdict.directions.map((direction) => {
+  return verdict.directions.map((direction) => {
+    const lost = `${directionLabel(direction, dutLabel)} lost${when}`
     const trace = solicitations.find((each) => each.direction === direction)
-    const label = directionLabel(direction, dutLabel)
-    return trace === undefined ? `${label} lost${when}` : `${label} lost${when}: ${trace.protocol} ${trace.line}`
+    return trace === undefined ? lost : `${lost}: ${trace.protocol} ${trace.line}`
   })
-  return lost.join('\n  ')
 }
 
 function foot({ manifest, cells }: Run, colours: Colours): string {

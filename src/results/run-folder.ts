@@ -87,7 +87,7 @@ function runFolderAt(path: string): RunFolder {
             await handle.sync()
           } catch (error) {
             // A disk that filled up in the middle of the line must not spoil the cells that come after it.
-            await handle.truncate(size)
+            await handle.truncate(size).catch(() => undefined)
             throw error
           }
         } finally {

@@ -1,0 +1,57 @@
+import assert from 'node:assert/strict'
+import { readFile } from 'node:fs/promises'
+import { fileURLToPath } from 'node:url'
+import { resultsJsonSchemas, runReport, runReportSchema } from '../../src/report/run-report.ts'
+import { terminalTable } from '../../src/report/terminal-table.ts'
+import { run } from '../results/example-run.ts'
+
+const golden = fileURLToPath(new URL('golden/quick.txt', import.meta.url))
+
+describe('the table of a run', () => {
+  it('looks as it should, without colours for a file or a pipe', async () => {
+    assert.equal(`${terminalTable(run)}\n`, await readFile(golden, 'utf8'))
+  })
+
+  it('fits a terminal of 120 columns', () => {
+    const longest = Math.max(
+      ...terminalTable(run)
+        .split('\n')
+        .map((line) => line.length),
+    )
+    assert.ok(longest <= 120, `${longest} columns`)
+  })
+
+  it('says with colours the same as without', () => {
+    const coloured = terminalTable(run, { colour: true })
+    assert.match(coloured, /\u001b\[31m/)
+    assert.equal(coloured.replace(/\u001b\[\d+m/g, ''), terminalTable(run))
+  })
+
+  it('of a run that has not measured yet says so', () => {
+    assert.match(terminalTable({ ...run, cells: [] }), /0 healthy, 5 not run$/)
+  })
+
+  it('shows nothing from a guest that could drive the terminal', () => {
+    const [cell] = run.cells
+    assert.ok(cell)
+    const text = terminalTable({
+      ...run,
+      cells: [{ ...cell, verdict: { verdict: 'error', error: { code: 'X', message: 'a\u001b]0;owned\u0007b\nc' } } }],
+    })
+    assert.doesNotMatch(text, /[\u001b\u0007]/)
+  })
+})
+
+describe('the JSON report of a run', () => {
+  it('fits its published schema and tells the exit status', () => {
+    const report = runReportSchema.parse(JSON.parse(JSON.stringify(runReport(run, 'results/x'))))
+    assert.equal(report.exitStatus, 8)
+    assert.deepEqual(report.tally, { healthy: 3, broken: 1, error: 1, missing: 0 })
+  })
+
+  it('has a JSON schema', () => {
+    const { report, cell } = resultsJsonSchemas()
+    assert.match(JSON.stringify(report), /shareOfWireLimit/)
+    assert.match(JSON.stringify(cell), /"broken"/)
+  })
+})
