@@ -6,7 +6,9 @@ const wireOverheadBytes = 24
 const shortestFrameBytes = 84
 /**
  * Below a GSO packet's 64 KiB, so that tbf takes it apart and counts each frame (net/sched/sch_tbf.c, tbf_segment);
- * above what one timer wake-up has to make up for at 1 Gbit/s. Measured: 8 KiB loses 2 %, 128 KiB lets 6 % too much by.
+ * above what one timer wake-up has to make up for at 1 Gbit/s. Measured with TCP, of the wire's limit: 8 KiB reaches
+ * 94 to 98 %, 32 KiB 99 to 100 %, 128 KiB 101 %. A sender whose GSO packets are smaller than this is not charged the
+ * overhead of each frame: 101 %.
  */
 const burstBytes = 32 * 1024
 /** About the queue of a NIC with a 1000-packet ring at 1 Gbit/s. */
