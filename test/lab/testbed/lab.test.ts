@@ -136,14 +136,20 @@ describe('the lab', function () {
       await withUndo(journal, { executors: hostExecutors }, async () => {
         await prepareUplink(uplink, { kind: 'host' }, { journal })
         await runChecked(localShell, ['ip', 'address', 'add', '192.168.1.1/24', 'dev', uplink])
-        for (const direction of [[], ['-R']]) {
+        const measure = async (direction: readonly string[]): Promise<number> => {
           const server = await pc.shell.start(['iperf3', '-s', '-1'])
           await listening(pc.shell, 5201)
           const argv = ['iperf3', '-c', target, '-t', '2', '-O', '1', '-J', ...direction]
           const report = JSON.parse(await runChecked(localShell, argv))
           await server.ended
-          const mbits = report.end.sum_received.bits_per_second / 1e6
-          assert.ok(mbits >= 0.95 * wireLimit && mbits <= 1.01 * wireLimit, `${mbits} Mbit/s ${direction}`)
+          return report.end.sum_received.bits_per_second / 1e6 / wireLimit
+        }
+        for (const direction of [[], ['-R']]) {
+          // Other work on the machine can only slow it down, so the best of three is what the lab is able to do.
+          const shares: number[] = []
+          while (shares.length < 3 && Math.max(0, ...shares) < 0.97) shares.push(await measure(direction))
+          assert.ok(Math.max(...shares) >= 0.97, `${shares} of the wire limit ${direction}`)
+          assert.ok(Math.max(...shares) <= 1.02, `${shares} of the wire limit ${direction}`)
         }
         await runChecked(localShell, ['ip', 'address', 'delete', '192.168.1.1/24', 'dev', uplink])
       })
