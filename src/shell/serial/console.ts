@@ -1,6 +1,7 @@
 import type { Duplex } from 'node:stream'
 import type { ErrorCode } from '../../errors/codes.ts'
 import { VmrError } from '../../errors/vmr-error.ts'
+import { abortError } from '../abort.ts'
 import { createTerminalText } from './terminal-text.ts'
 import type { Transcript } from './transcript.ts'
 
@@ -36,7 +37,7 @@ export interface Console {
   readonly description: string
   /** Resolves when the stream has taken the text. `secret` keeps it out of the transcript. */
   send(text: string, options?: { readonly secret?: boolean }): Promise<void>
-  /** @throws VmrError `timeoutCode` (GUEST_COMMAND_TIMEOUT) with the last lines seen, GUEST_CONSOLE_LOST, or the signal's reason. */
+  /** @throws VmrError `timeoutCode` (GUEST_COMMAND_TIMEOUT) with the last lines seen, GUEST_CONSOLE_LOST, or what the signal was aborted with. */
   expect<T>(watch: Watch<T>, options: ExpectOptions): Promise<T>
   /** Forgets lines that nobody has looked at. */
   drain(): void
@@ -60,6 +61,8 @@ export interface ConsoleOptions {
 
 /** A line is cut into pieces of this many characters: prompts are far shorter, and no rescan grows with the output. */
 const maxTail = 4096
+/** What the kernel writes to its console in the middle of anything (kernel/printk/printk.c, print_time). */
+export const kernelMessage = /\[ *\d+\.\d{6}\](?:\[ *[TC]\d+\])? /
 /** Lines kept for the next expectation while none runs. Older ones are dropped. */
 const maxBacklog = 2000
 const evidenceLines = 10
@@ -82,7 +85,8 @@ export function attachConsole(stream: Duplex, options: ConsoleOptions): Console 
   let backlog: ConsoleLine[] = []
   let backlogStart = 0
   let tail = ''
-  let tailTaken = false
+  /** The last line as it was when a prompt in it ended an expectation: that prompt counts once. */
+  let takenTail: string | undefined
   let tailIsPiece = false
   let failure: VmrError | undefined
   let waiter: Waiter | undefined
@@ -104,13 +108,25 @@ export function attachConsole(stream: Duplex, options: ConsoleOptions): Console 
     let start = 0
     for (let end = piece.indexOf('\n'); end >= 0; end = piece.indexOf('\n', start)) {
       append(piece.slice(start, end))
-      keepLine({ text: tail, ended: true })
-      tail = ''
-      tailIsPiece = false
+      endLine()
       start = end + 1
     }
     append(piece.slice(start))
-    tailTaken = false
+  }
+  /** A kernel message that fell into a line is a line of its own, and the line that it fell into goes on. */
+  const endLine = () => {
+    const message = tailIsPiece ? -1 : tail.search(kernelMessage)
+    if (message > 0) {
+      // A CR there is the first half of a line end.
+      const interrupted = tail.slice(0, message).replace(/\r+$/, '')
+      keepLine({ text: tail.slice(message), ended: true })
+      tail = interrupted
+      return
+    }
+    keepLine({ text: tail, ended: true })
+    tail = ''
+    tailIsPiece = false
+    takenTail = undefined
   }
   const append = (part: string) => {
     let rest = part
@@ -206,7 +222,7 @@ export function attachConsole(stream: Duplex, options: ConsoleOptions): Console 
       return new Promise<T>((resolve, reject) => {
         const { signal } = expectation
         if (waiter !== undefined) throw new VmrError('INTERNAL', `two expectations at once on the ${description}`)
-        if (signal?.aborted) return reject(signal.reason)
+        if (signal?.aborted) return reject(abortError(signal, `waiting for ${expectation.what}`))
 
         let idleTimer: NodeJS.Timeout | undefined
         let settleTimer: NodeJS.Timeout | undefined
@@ -225,7 +241,9 @@ export function attachConsole(stream: Duplex, options: ConsoleOptions): Console 
           stop()
           resolve(value)
         }
-        const onAbort = () => fail(signal?.reason)
+        const onAbort = () => {
+          if (signal !== undefined) fail(abortError(signal, `waiting for ${expectation.what} on the ${description}`))
+        }
         /** Runs a reaction; whatever it throws ends the expectation. True when the expectation has ended. */
         const ends = (react: () => T | undefined): boolean => {
           try {
@@ -238,9 +256,9 @@ export function attachConsole(stream: Duplex, options: ConsoleOptions): Console 
           return true
         }
         const onSettled = () => {
-          if (watch.prompt === undefined || tailTaken || tailIsPiece || tail === '') return
+          if (watch.prompt === undefined || tail === takenTail || tailIsPiece || tail === '') return
           const { prompt } = watch
-          if (ends(() => prompt(tail.slice(tail.lastIndexOf('\r') + 1)))) tailTaken = true
+          if (ends(() => prompt(tail.slice(tail.lastIndexOf('\r') + 1)))) takenTail = tail
         }
         const onIdle = () => {
           const { idle } = watch

@@ -1,5 +1,7 @@
 import { createHash } from 'node:crypto'
-import type { ConsoleLine } from './console.ts'
+import { type ConsoleLine, kernelMessage } from './console.ts'
+
+const kernelLine = new RegExp(`^${kernelMessage.source}.*\n`, 'gm')
 
 /** What one command left behind in the guest, as it came over the line. */
 export type Frame =
@@ -13,6 +15,8 @@ export type Frame =
 export interface FrameReader {
   /** The frame, once its last line has come. */
   line(line: ConsoleLine): Frame | undefined
+  /** True between the first line of the frame and its last: only there lines are a command's output. */
+  inside(): boolean
 }
 
 /**
@@ -38,11 +42,16 @@ export function createFrameReader(
   const bytesOf = (pieces: readonly string[] | undefined, size: number, digest: string): Buffer | undefined => {
     // The line end before the next frame line is the frame's own.
     const text = (pieces ?? []).join('').slice(0, -1)
-    const bytes = Buffer.from(text, encoding === 'base64' ? 'base64' : 'utf8')
-    return bytes.length === size && createHash('sha256').update(bytes).digest('hex') === digest ? bytes : undefined
+    // A line of the kernel's may be output (of dmesg) or have come in between: the digest decides.
+    for (const candidate of [text, `${text}\n`.replaceAll(kernelLine, '').slice(0, -1)]) {
+      const bytes = Buffer.from(candidate, encoding === 'base64' ? 'base64' : 'utf8')
+      if (bytes.length === size && createHash('sha256').update(bytes).digest('hex') === digest) return bytes
+    }
+    return undefined
   }
 
   return {
+    inside: () => part !== undefined,
     line({ text, ended }) {
       if (text.startsWith(word)) {
         if (text === begin) {

@@ -1,11 +1,12 @@
 import { randomBytes } from 'node:crypto'
 import { VmrError } from '../../errors/vmr-error.ts'
+import { abortError, throwIfAborted } from '../abort.ts'
 import { createFrameReader, type Frame } from './frame.ts'
 import { guestProgram } from './guest-program.ts'
 import type { ConsoleSession } from './login.ts'
 import { classifyPrompt } from './prompts.ts'
 import { quoteArgvForTyping, quoteForScript } from './quote.ts'
-import { interrupt, loggedOutError, suspend, synchronise } from './synchronise.ts'
+import { interrupt, loggedOutError, requireLoggedIn, suspend, synchronise } from './synchronise.ts'
 import { upload } from './upload.ts'
 
 /**
@@ -14,7 +15,7 @@ import { upload } from './upload.ts'
  */
 const maxTypedLength = 440
 /** How often a frame is asked for: first as plain text, which a person can read in the record, then as base64. */
-const maxSendings = 4
+const maxSendings = 6
 /** A shell prompt that stands for this long without the end of the frame: the end was lost on the way. */
 const lostFrameMs = 1500
 const promptSettleMs = 5
@@ -71,13 +72,15 @@ export function guestRunner(session: ConsoleSession): GuestRunner {
   let broken: VmrError | undefined
 
   /** Runs the task after those before it; an abort while it queues ends the call at once. */
-  const inTurn = <T>(signal: AbortSignal | undefined, task: () => Promise<T>): Promise<T> =>
+  const inTurn = <T>(doing: string, signal: AbortSignal | undefined, task: () => Promise<T>): Promise<T> =>
     new Promise((resolve, reject) => {
-      const onAbort = () => reject(signal?.reason)
+      const onAbort = () => {
+        if (signal !== undefined) reject(abortError(signal, doing))
+      }
       signal?.addEventListener('abort', onAbort, { once: true })
       const mine = turn.then(() => {
         signal?.removeEventListener('abort', onAbort)
-        signal?.throwIfAborted()
+        throwIfAborted(signal, doing)
         if (broken !== undefined) throw broken
         return task()
       })
@@ -126,7 +129,7 @@ export function guestRunner(session: ConsoleSession): GuestRunner {
       if (error instanceof VmrError && error.code === 'GUEST_COMMAND_TIMEOUT') {
         throw new VmrError(
           'TIMED_OUT',
-          `${argv.join(' ').slice(0, 200)} did not end within ${options.timeoutMs / 1000} s on the ${console.description}, and was ended`,
+          `${shown(argv)} did not end within ${options.timeoutMs / 1000} s on the ${console.description}, and was ended`,
           { cause: error },
         )
       }
@@ -159,7 +162,10 @@ export function guestRunner(session: ConsoleSession): GuestRunner {
       const reader = createFrameReader(word, frame, sending === 1 ? 'plain' : 'base64', maxBytes)
       const result = await console.expect<Frame>(
         {
-          line: (line) => reader.line(line),
+          line: (line) => {
+            if (!reader.inside()) requireLoggedIn(console, line.text)
+            return reader.line(line)
+          },
           prompt: (tail) => {
             const kind = classifyPrompt(tail)?.kind
             if (kind === 'login') throw loggedOutError(console)
@@ -190,16 +196,17 @@ export function guestRunner(session: ConsoleSession): GuestRunner {
     )
   }
 
-  /** Waits for the prompt behind a frame, so that the next line is typed at it; a prompt lost in noise is not missed. */
-  const settle = (step: Step): Promise<true> =>
-    console.expect<true>(
-      {
-        prompt: (tail) => (classifyPrompt(tail)?.kind === 'shell' ? true : undefined),
-        settleMs: promptSettleMs,
-        idle: { afterMs: lostPromptMs, react: () => true },
-      },
-      { what: 'the prompt behind the command', timeoutMs: step.left(), signal: step.signal },
-    )
+  /** Waits for the prompt behind a frame, so that the next line is typed at it; one lost in noise is not missed. */
+  const settle = async (step: Step): Promise<void> => {
+    try {
+      await console.expect<true>(
+        { prompt: (tail) => (classifyPrompt(tail)?.kind === 'shell' ? true : undefined), settleMs: promptSettleMs },
+        { what: 'the prompt behind the command', timeoutMs: lostPromptMs, signal: step.signal },
+      )
+    } catch (error) {
+      if (!(error instanceof VmrError && error.code === 'GUEST_COMMAND_TIMEOUT')) throw error
+    }
+  }
 
   return {
     console,
@@ -213,7 +220,7 @@ export function guestRunner(session: ConsoleSession): GuestRunner {
       const start = `bash ${program} run ${frame} ${options.maxOutputBytes} `
       const input = options.input ?? '-'
       const short = start.length + input.length + 1 + words.length <= maxTypedLength
-      return inTurn(options.signal, () =>
+      return inTurn(shown(argv), options.signal, () =>
         guarded(argv, options, async (step) => {
           await install(step)
           if (options.file !== undefined) await put(`${folder}/${options.file.name}`, options.file.content, step)
@@ -226,7 +233,7 @@ export function guestRunner(session: ConsoleSession): GuestRunner {
     collect: (name, options) => {
       frameNumber += 1
       const frame = frameNumber
-      return inTurn(options.signal, () =>
+      return inTurn('collecting output', options.signal, () =>
         guarded(['collect', name], options, (step) =>
           receive(
             `bash ${program} emit ${name} ${frame} ${options.maxOutputBytes} plain`,
@@ -239,11 +246,15 @@ export function guestRunner(session: ConsoleSession): GuestRunner {
       )
     },
     remove: () =>
-      inTurn(undefined, async () => {
+      inTurn('cleaning up', undefined, async () => {
         if (!installed) return
         installed = false
         await console.send(`rm -rf ${folder}\r`)
         await synchronise(console, { timeoutMs: resyncTimeoutMs })
       }),
   }
+}
+
+function shown(argv: readonly string[]): string {
+  return argv.join(' ').slice(0, 200)
 }

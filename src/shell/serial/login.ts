@@ -65,7 +65,7 @@ const stepTimeoutMs = 60_000
  *
  * @throws VmrError GUEST_BOOT_TIMEOUT when nothing ever asked for a login (the caller may start the guest again),
  *   GUEST_COMMAND_TIMEOUT when a login did not go on, GUEST_LOGIN_FAILED, GUEST_NOT_READY for pending changes of
- *   somebody else's, GUEST_CONSOLE_LOST, or the signal's reason.
+ *   somebody else's, GUEST_CONSOLE_LOST, or what the signal was aborted with.
  */
 export async function openConsoleSession(stream: Duplex, options: OpenConsoleOptions): Promise<ConsoleSession> {
   const { description, transcript } = options

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { VmrError } from '../../errors/vmr-error.ts'
 import type { Console } from './console.ts'
-import { interrupt, type StepOptions, synchronise } from './synchronise.ts'
+import { interrupt, requireLoggedIn, type StepOptions, shellPromptOrThrow, synchronise } from './synchronise.ts'
 
 /** With the `> ` before it the echo of a line fits a terminal of 500 columns: readline never breaks it. */
 const lineLength = 480
@@ -57,10 +57,12 @@ async function typeLines(console: Console, lines: readonly string[], options: St
     if (echoed >= needed) continue
     const flows = await console.expect<boolean>(
       {
-        line: ({ ended }) => {
+        line: ({ text, ended }) => {
+          requireLoggedIn(console, text)
           if (ended) echoed += 1
           return echoed >= needed ? true : undefined
         },
+        prompt: loggedOutOnly(console),
         idle: { afterMs: stallMs, react: () => false },
       },
       { ...options, what: 'the echo of what was typed' },
@@ -74,9 +76,21 @@ async function storedDigest(console: Console, command: string, options: StepOpti
   await console.send(`${command}\r`)
   return console.expect<string>(
     {
-      line: ({ text }) => /^([0-9a-f]{64}) {2}-$/.exec(text)?.[1],
+      line: ({ text }) => {
+        requireLoggedIn(console, text)
+        return /^([0-9a-f]{64}) {2}-$/.exec(text)?.[1]
+      },
+      prompt: loggedOutOnly(console),
       idle: { afterMs: stallMs, react: () => 'lost' },
     },
     { ...options, what: 'the digest of what was typed' },
   )
+}
+
+/** A shell prompt may stand there for a moment; a login prompt ends the upload. */
+function loggedOutOnly(console: Console): (tail: string) => undefined {
+  return (tail) => {
+    shellPromptOrThrow(console, tail)
+    return undefined
+  }
 }

@@ -279,8 +279,8 @@ describe('console login', () => {
       { greets: '[    0.000000] Linux version 6\r\n', login: () => {} },
       { signal: controller.signal },
     )
-    setImmediate(() => controller.abort(new Error('enough')))
-    await assert.rejects(opening, { message: 'enough' })
+    setImmediate(() => controller.abort())
+    await assert.rejects(opening, { code: 'INTERRUPTED' })
   })
 
   it('keeps the password out of the transcript, even where the guest shows it in two pieces', async () => {
