@@ -144,7 +144,21 @@ export function captureArgv(interfaceName: string, filter: string, asRoot: reado
   return [
     // tcpdump says on standard error that it listens; only standard output can be followed line by line.
     ...['sh', '-c', 'exec "$@" 2>&1', 'sh', ...asRoot],
-    ...['tcpdump', '-p', '-n', '-t', '-l', '--immediate-mode', '-s', String(snapBytes), '-c', String(maxFrames)],
+    // It would change to a user of its own, which a small guest does not have.
+    ...[
+      'tcpdump',
+      '-Z',
+      'root',
+      '-p',
+      '-n',
+      '-t',
+      '-l',
+      '--immediate-mode',
+      '-s',
+      String(snapBytes),
+      '-c',
+      String(maxFrames),
+    ],
     ...['-i', interfaceName, filter],
   ]
 }
