@@ -5,7 +5,7 @@ import type { VyosPath } from './path.ts'
 import type { VyosTrain } from './version.ts'
 
 /** One node that shall exist. */
-export interface WantedNode {
+interface WantedNode {
   readonly path: VyosPath
   /** The last word is the value of a node that has only one: setting it replaces another value. */
   readonly single: boolean

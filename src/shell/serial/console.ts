@@ -13,7 +13,7 @@ export interface ConsoleLine {
 }
 
 /** What an expectation reacts to. The first function that returns something other than undefined ends it. */
-export interface Watch<T> {
+interface Watch<T> {
   /** Each line in the order of its arrival, also those that came before the expectation. */
   readonly line?: (line: ConsoleLine) => T | undefined
   /** What stands in the last, unfinished line once nothing has followed for {@link settleMs}. */
@@ -23,7 +23,7 @@ export interface Watch<T> {
   readonly idle?: { readonly afterMs: number; readonly react: () => T | undefined }
 }
 
-export interface ExpectOptions {
+interface ExpectOptions {
   /** For the error: "the login prompt of serial console of r1". */
   readonly what: string
   readonly timeoutMs: number

@@ -25,13 +25,13 @@ const resyncTimeoutMs = 4000
 const killSuspended = 'p=$(jobs -p %%); kill -KILL -- -$p; sudo -n kill -KILL -- -$p'
 
 /** What a command left, before decoding. The exit code is undefined while a background command runs. */
-export interface GuestOutcome {
+interface GuestOutcome {
   readonly exitCode: number | undefined
   readonly stdout: Buffer
   readonly stderr: Buffer
 }
 
-export interface GuestRunOptions {
+interface GuestRunOptions {
   readonly timeoutMs: number
   readonly maxOutputBytes: number
   readonly signal?: AbortSignal | undefined
