@@ -1,0 +1,49 @@
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+
+# scripts/setup/node.sh puts a Node.js there on a machine that has none or too old a one.
+export PATH := $(CURDIR)/.cache/node/bin:$(PATH)
+
+# Folders count too: their time changes when a file in them is removed.
+sources := $(shell find src scripts/build.ts scripts/bundle.ts) package-lock.json tsconfig.json
+as_root := scripts/setup/run-as-root.sh
+
+.PHONY: help setup toolchain build test demo coverage lint format clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+setup: ## Install what is missing: Debian packages, Node.js, npm packages; start libvirt
+	@scripts/setup/setup.sh
+
+toolchain:
+	@scripts/setup/node.sh
+
+build: toolchain dist/cli.js ## Build dist/cli.js
+
+dist/cli.js: $(sources)
+	@flock .cache/build.lock npm run --silent build
+	@touch $@
+
+demo: setup build ## Measure bridge, macvtap and macvtap-trust with IPv4 and IPv6 on the embedded lab
+	@scripts/setup/demo.sh
+
+test: setup build ## Run every test
+	@$(as_root) 'test real links, namespaces and VMs' \
+		node node_modules/mocha/bin/mocha.js --fail-zero --reporter scripts/test/closing-line-reporter.ts
+
+coverage: setup build ## Run every test and report what they cover in coverage/
+	@$(as_root) 'test real links, namespaces and VMs' \
+		node node_modules/c8/bin/c8.js node node_modules/mocha/bin/mocha.js --fail-zero
+
+lint: toolchain ## Check format, style, types and unused code
+	@npm run --silent lint
+
+format: toolchain ## Format every file
+	@npm run --silent format
+
+clean: ## Remove what the build and coverage made
+	@rm -rf dist coverage
