@@ -33,6 +33,8 @@ export const throughputSettingsSchema = z.strictObject({
   /** Not measured at the start of each run; iperf 2 cannot. */
   omitSeconds: z.number().int().min(0).max(60).default(0),
   streams: z.number().int().min(1).max(64).default(1),
+  /** The case's first direction, towards the DUT, or each in turn. */
+  directions: z.enum(['first', 'both']).default('first'),
 })
 export type ThroughputSettings = z.infer<typeof throughputSettingsSchema>
 

@@ -31,7 +31,6 @@ const setupSeconds = 6
 const probeSeconds = 3
 /** Starting and ending a server and a client around each run. */
 const runOverheadSeconds = 1
-const directions = 2
 
 /** The cells of a matrix that the selection leaves, each once, ordered so that set-ups change as seldom as can be. */
 export function planCells(matrix: Matrix, selection: CellSelection = {}): Plan {
@@ -72,5 +71,6 @@ function isSelected(cell: PlannedCell, { cases, modes, duts, families }: CellSel
 
 function throughputSeconds(settings: ThroughputSettings | false): number {
   if (settings === false) return 0
+  const directions = settings.directions === 'both' ? 2 : 1
   return directions * settings.repetitions * (settings.seconds + settings.omitSeconds + runOverheadSeconds)
 }

@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { VmrError } from '../errors/vmr-error.ts'
 import { normalizeAddress } from '../os/address-text.ts'
 import type { NetworkObservation } from '../os/os.ts'
+import { throwIfAborted } from '../shell/abort.ts'
 import type { RunResult } from '../shell/shell.ts'
 import type { Machine } from '../testbed/machine.ts'
 
@@ -206,7 +207,9 @@ export async function waitForAddress(end: ProbeEnd, options: { readonly signal?:
         `${machine.name} did not become ready within ${readinessMs / 1000} s: ${interfaceName} ${missing}`,
       )
     }
-    await delay(readinessPollMs, undefined, options)
+    // Aborted is thrown as every other error of vmr, not as the timer's own.
+    await delay(readinessPollMs, undefined, options).catch(() => undefined)
+    throwIfAborted(options.signal, `waiting for ${address} on ${machine.name}`)
   }
 }
 

@@ -1,5 +1,6 @@
 import { VmrError } from '../errors/vmr-error.ts'
 import { normalizeAddress } from '../os/address-text.ts'
+import { throwIfAborted } from '../shell/abort.ts'
 import type { RunningCommand } from '../shell/shell.ts'
 import type { Family, MachineInterface, ProbeEnd, Reachability } from './reachability.ts'
 import { probeReachability } from './reachability.ts'
@@ -180,7 +181,7 @@ async function startCapture(
     await capture.stop()
     throw error
   }
-  signal?.throwIfAborted()
+  throwIfAborted(signal, `the capture at ${name}`)
   const { stdout, exitCode } = await capture.ended
   const words = stdout.trim().split('\n').slice(-2).join(' ') || `exit status ${exitCode}`
   throw new VmrError('MEASUREMENT_FAILED', `the capture at ${name} did not start: ${words.slice(0, 300)}`)

@@ -1,3 +1,5 @@
+import { isVmrError } from '../errors/vmr-error.ts'
+import { throwIfAborted } from '../shell/abort.ts'
 import type { Shell } from '../shell/shell.ts'
 import type { HostFacts } from './schema.ts'
 
@@ -23,8 +25,8 @@ export async function gatherHostFacts(
       return `${stdout}\n${stderr}`
     } catch (error) {
       // A tool that is not there is left out; only the caller's own end ends this.
-      options.signal?.throwIfAborted()
-      if (error instanceof Error) return ''
+      throwIfAborted(options.signal, `reading the facts of ${shell.description}`)
+      if (isVmrError(error)) return ''
       throw error
     }
   }

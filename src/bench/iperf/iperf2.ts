@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { isVmrError, VmrError } from '../../errors/vmr-error.ts'
+import { VmrError } from '../../errors/vmr-error.ts'
 import type { RunningCommand, RunResult } from '../../shell/shell.ts'
-import { clientDeadlineMs, ownWords, startServer, type ThroughputRequest, type ThroughputSample } from './throughput.ts'
+import { ownWords, runClient, startServer, type ThroughputRequest, type ThroughputSample } from './throughput.ts'
 
 const defaultPort = 5001
 /** Between the client's end and the server's report lies one round trip and the server's own end. */
@@ -23,7 +23,13 @@ export async function measureWithIperf2(request: ThroughputRequest): Promise<Thr
   const server = await startServer({ machine: receiver.machine, argv: iperf2ServerArgv(request), port, signal })
   const where = `iperf from ${sender.machine.name} to ${receiver.machine.name} (${receiver.address} port ${port})`
   try {
-    const client = await runClient(request, where)
+    const client = await runClient({
+      machine: sender.machine,
+      argv: iperf2ClientArgv(request),
+      seconds: request.seconds,
+      where,
+      signal,
+    })
     const failure = clientFailure(client)
     if (failure !== undefined) throw new VmrError('MEASUREMENT_FAILED', `${where}: ${failure}`)
     const report = await endOf(server)
@@ -57,23 +63,6 @@ export function iperf2ClientArgv(request: ThroughputRequest): readonly string[] 
     ...(request.mss === undefined || protocol === 'udp' ? [] : ['-M', String(request.mss)]),
     ...(protocol === 'udp' ? ['-u', '-b', String(Math.floor((request.udpBitsPerSecond ?? 1e9) / streams))] : []),
   ]
-}
-
-async function runClient(request: ThroughputRequest, where: string): Promise<RunResult> {
-  const { sender, seconds, signal } = request
-  try {
-    return await sender.machine.shell.run(iperf2ClientArgv(request), {
-      timeoutMs: clientDeadlineMs(seconds),
-      ...(signal === undefined ? {} : { signal }),
-    })
-  } catch (error) {
-    if (!isVmrError(error) || error.code !== 'TIMED_OUT') throw error
-    throw new VmrError(
-      'MEASUREMENT_FAILED',
-      `${where} hung: no end after ${clientDeadlineMs(seconds) / 1000} s of a run of ${seconds} s`,
-      { hint: 'One of the two, or the path between them, is gone.', cause: error },
-    )
-  }
 }
 
 /** iperf 2 exits with status 0 also when it could not connect. */

@@ -1,10 +1,10 @@
 import { z } from 'zod'
-import { isVmrError, VmrError } from '../../errors/vmr-error.ts'
+import { VmrError } from '../../errors/vmr-error.ts'
 import {
-  clientDeadlineMs,
   connectTimeoutMs,
   familyFlag,
   ownWords,
+  runClient,
   startServer,
   type ThroughputRequest,
   type ThroughputSample,
@@ -53,12 +53,17 @@ export async function measureWithIperf3(request: ThroughputRequest): Promise<Thr
     port,
     signal,
   })
+  const where = `iperf3 from ${sender.machine.name} to ${receiver.machine.name} (${receiver.address} port ${port})`
   try {
-    const result = await runClient(request)
-    return parseIperf3Report(result.stdout, request.protocol ?? 'tcp', {
-      where: `iperf3 from ${sender.machine.name} to ${receiver.machine.name} (${receiver.address} port ${port})`,
-      otherwise: ownWords(result),
+    const result = await runClient({
+      machine: sender.machine,
+      argv: iperf3ClientArgv(request),
+      seconds: request.seconds + (request.omitSeconds ?? 0),
+      where,
+      maxOutputBytes: maxJsonBytes,
+      signal,
     })
+    return parseIperf3Report(result.stdout, request.protocol ?? 'tcp', { where, otherwise: ownWords(result) })
   } finally {
     await server.stop()
   }
@@ -80,24 +85,6 @@ export function iperf3ClientArgv(request: ThroughputRequest): readonly string[] 
     // iperf3's rate is per stream; 0 is as fast as it goes.
     ...(protocol === 'udp' ? ['-u', '-b', String(Math.floor((request.udpBitsPerSecond ?? 0) / streams))] : []),
   ]
-}
-
-async function runClient(request: ThroughputRequest) {
-  const { sender, receiver, seconds, omitSeconds = 0, signal } = request
-  try {
-    return await sender.machine.shell.run(iperf3ClientArgv(request), {
-      timeoutMs: clientDeadlineMs(seconds + omitSeconds),
-      maxOutputBytes: maxJsonBytes,
-      ...(signal === undefined ? {} : { signal }),
-    })
-  } catch (error) {
-    if (!isVmrError(error) || error.code !== 'TIMED_OUT') throw error
-    throw new VmrError(
-      'MEASUREMENT_FAILED',
-      `iperf3 from ${sender.machine.name} to ${receiver.machine.name} hung: no end after ${clientDeadlineMs(seconds + omitSeconds) / 1000} s of a run of ${seconds + omitSeconds} s`,
-      { hint: 'One of the two, or the path between them, is gone.', cause: error },
-    )
-  }
 }
 
 /**

@@ -1,4 +1,5 @@
-import { VmrError } from '../../errors/vmr-error.ts'
+import { isVmrError, VmrError } from '../../errors/vmr-error.ts'
+import { throwIfAborted } from '../../shell/abort.ts'
 import type { RunningCommand, RunResult } from '../../shell/shell.ts'
 import type { Machine } from '../../testbed/machine.ts'
 
@@ -54,9 +55,40 @@ const slackMs = 20_000
 const serverReadyMs = 20_000
 export const connectTimeoutMs = 5_000
 
-/** Until when a run of this length must have ended, or a machine on its way is gone. */
-export function clientDeadlineMs(seconds: number): number {
-  return seconds * 1000 + connectTimeoutMs + slackMs
+interface ClientCommand {
+  readonly machine: Machine
+  readonly argv: readonly string[]
+  /** How long the run is meant to take. */
+  readonly seconds: number
+  /** For messages: "iperf3 from pc1 to r1 (192.168.1.1 port 5201)". */
+  readonly where: string
+  readonly maxOutputBytes?: number
+  readonly signal?: AbortSignal | undefined
+}
+
+/**
+ * Runs a client to its end.
+ *
+ * @throws VmrError MEASUREMENT_FAILED when it hangs: a machine on its way is gone; and what the shell throws.
+ */
+export async function runClient(command: ClientCommand): Promise<RunResult> {
+  const { machine, argv, seconds, where, maxOutputBytes, signal } = command
+  const timeoutMs = seconds * 1000 + connectTimeoutMs + slackMs
+  try {
+    return await machine.shell.run(argv, {
+      timeoutMs,
+      ...(maxOutputBytes === undefined ? {} : { maxOutputBytes }),
+      ...(signal === undefined ? {} : { signal }),
+    })
+  } catch (error) {
+    // The caller's own time limit is the caller's.
+    if (signal?.aborted === true || !isVmrError(error) || error.code !== 'TIMED_OUT') throw error
+    const hung = `${where} hung: no end after ${timeoutMs / 1000} s of a run of ${seconds} s`
+    throw new VmrError('MEASUREMENT_FAILED', hung, {
+      hint: 'One of the two, or the path between them, is gone.',
+      cause: error,
+    })
+  }
 }
 
 export interface ServerCommand {
@@ -87,7 +119,7 @@ export async function startServer({ machine, argv, port, signal }: ServerCommand
     limit.removeEventListener('abort', onLimit)
   }
   const result = await server.ended
-  signal?.throwIfAborted()
+  throwIfAborted(signal, `the ${argv[0]} server on ${machine.name}`)
   const words = ownWords(result)
   throw new VmrError(
     'MEASUREMENT_FAILED',
