@@ -8,7 +8,7 @@ SHELL := /bin/bash
 export PATH := $(CURDIR)/.cache/node/bin:$(PATH)
 
 # Folders count too: their time changes when a file in them is removed.
-sources := $(shell find src scripts/build.ts scripts/bundle.ts) package-lock.json tsconfig.json
+sources := $(shell find src) $(wildcard scripts/*.ts) package-lock.json tsconfig.json
 as_root := scripts/setup/run-as-root.sh
 
 .PHONY: help setup toolchain build test demo coverage lint format clean

@@ -64,6 +64,8 @@ stamp=node_modules/.package-lock.sha256
 wanted=$(sha256sum package-lock.json)
 if [ "$(cat "$stamp" 2>/dev/null || true)" = "$wanted" ]; then exit 0; fi
 say 'npm installs the packages of package-lock.json into node_modules'
-npm ci --no-audit --no-fund --no-update-notifier --loglevel=error ||
-  fail 'npm ci failed: see its message above, and run make again'
+# Not `npm ci`: npm 11's refuses a lock file that lacks optional packages of other platforms, which a mirror of the
+# registry need not carry. `npm install --no-save` keeps to the versions and hashes of the lock file and leaves it as is.
+npm install --no-save --no-audit --no-fund --no-update-notifier --loglevel=error ||
+  fail 'npm could not install the packages: see its message above, and run make again'
 printf '%s\n' "$wanted" >"$stamp"
