@@ -25,7 +25,7 @@ const cellGroupSchema = z.discriminatedUnion('dut', [
 ])
 
 /** How throughput is measured; the talk's runs took 60 s. */
-export const throughputSettingsSchema = z.strictObject({
+const throughputSettingsSchema = z.strictObject({
   tool: z.enum(throughputTools).default('iperf3'),
   /** Whole: both tools cut the rest off. */
   seconds: z.number().int().min(1).max(86_400).default(5),

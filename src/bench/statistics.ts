@@ -59,7 +59,7 @@ export function summarise(values: readonly number[], seed: number): Summary {
  * Both the smallest and the largest of n values lie on one side of the true median with probability 2 × 0.5^n. Below
  * six values that is more than 5 %: whatever is computed from five values is no 95 % interval.
  */
-export const minValuesOfInterval = 6
+const minValuesOfInterval = 6
 /** Normal quantile of 97.5 %: what an interval leaves out is half on each side. */
 const sideQuantile = 1.959963984540054
 const resamples = 2000

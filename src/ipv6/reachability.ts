@@ -1,8 +1,6 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import { VmrError } from '../errors/vmr-error.ts'
 import { normalizeAddress } from '../os/address-text.ts'
 import type { NetworkObservation } from '../os/os.ts'
-import { throwIfAborted } from '../shell/abort.ts'
 import type { RunResult } from '../shell/shell.ts'
 import type { Machine } from '../testbed/machine.ts'
 
@@ -180,50 +178,6 @@ export function neighbourState(
   return observation.neighbours.find(
     (entry) => entry.interfaceName === interfaceName && normalizeAddress(entry.address) === wanted,
   )?.state
-}
-
-const readinessMs = 30_000
-const readinessPollMs = 100
-
-/**
- * Waits until an interface is up with carrier and its address may be used: present and past duplicate address detection.
- *
- * @throws VmrError MEASUREMENT_FAILED when another machine has the address (RFC 4862); TIMED_OUT, saying what is missing.
- */
-export async function waitForAddress(end: ProbeEnd, options: { readonly signal?: AbortSignal } = {}): Promise<void> {
-  const { machine, interfaceName, address } = end
-  const deadline = performance.now() + readinessMs
-  for (;;) {
-    const missing = missingFor(await machine.os.observe(machine.shell, options), end)
-    if (missing === undefined) return
-    if (missing === 'duplicate') {
-      throw new VmrError('MEASUREMENT_FAILED', `${address} on ${interfaceName} of ${machine.name} is a duplicate`, {
-        hint: 'Another machine on this link has the address: take it away there.',
-      })
-    }
-    if (performance.now() > deadline) {
-      throw new VmrError(
-        'TIMED_OUT',
-        `${machine.name} did not become ready within ${readinessMs / 1000} s: ${interfaceName} ${missing}`,
-      )
-    }
-    // Aborted is thrown as every other error of vmr, not as the timer's own.
-    await delay(readinessPollMs, undefined, options).catch(() => undefined)
-    throwIfAborted(options.signal, `waiting for ${address} on ${machine.name}`)
-  }
-}
-
-/** What keeps an end from being ready, in words; undefined when it is. */
-export function missingFor(observation: NetworkObservation, { interfaceName, address }: ProbeEnd): string | undefined {
-  const link = observation.interfaces.find(({ name }) => name === interfaceName)
-  if (link === undefined) return 'does not exist'
-  if (!link.adminUp) return 'is down'
-  if (!link.carrier) return 'has no carrier'
-  const wanted = normalizeAddress(address)
-  const held = link.addresses.find((each) => normalizeAddress(each.address) === wanted)
-  if (held === undefined) return `has no address ${address}`
-  if (held.duplicate) return 'duplicate'
-  return held.tentative ? `still checks that nobody else has ${address}` : undefined
 }
 
 function withSignal(signal: AbortSignal | undefined): { readonly signal?: AbortSignal } {

@@ -18,7 +18,7 @@ export type RunReport = z.infer<typeof runReportSchema>
 
 export function runReport({ manifest, cells }: Run, folder: string): RunReport {
   const counts = tally(manifest.planned, cells)
-  return { folder, exitStatus: runExitStatus(counts), tally: counts, manifest, cells }
+  return { folder, exitStatus: runExitStatus(counts), tally: counts, manifest, cells: [...cells] }
 }
 
 /** JSON schemas (draft 2020-12) of what vmr writes about a run, by name. */

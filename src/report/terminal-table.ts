@@ -55,9 +55,13 @@ const acceleratorWords = {
 function caseTable(cells: readonly CellResult[], colours: Colours): string {
   const directions = [...new Set(cells.flatMap((cell) => cell.probesBefore.map(({ direction }) => direction)))]
   const dutLabel = new Set(cells.map(({ dut }) => dut)).size > 1 ? 'DUT' : cells[0]?.dut === 'host' ? 'host' : 'VM'
-  const labels = directions.map((direction) => directionLabel(direction, dutLabel))
+  const measured = directions.filter((direction) =>
+    cells.some(({ throughput }) => throughput.some((each) => each.direction === direction)),
+  )
+  const label = (direction: string) => directionLabel(direction, dutLabel)
+  const rates = measured.flatMap((direction) => [`Mbit/s ${label(direction)}`, 'of limit'])
   const table = new Table({
-    head: [...['mode', 'family'], ...labels, ...labels.flatMap((label) => [`Mbit/s ${label}`, 'of limit']), 'verdict'],
+    head: ['mode', 'family', ...directions.map(label), ...rates, 'verdict'],
     style: { head: [], border: [], compact: true },
   })
   for (const cell of cells) {
@@ -65,11 +69,11 @@ function caseTable(cells: readonly CellResult[], colours: Colours): string {
       plain(cell.mode ?? 'host, bare NIC'),
       familyLabel(cell.family),
       ...directions.map((direction) => reachedText(cell, direction, colours)),
-      ...directions.flatMap((direction) => throughputTexts(cell, direction)),
+      ...measured.flatMap((direction) => throughputTexts(cell, direction)),
       verdictText(cell, colours),
     ])
     const notes = notesOf(cell, dutLabel).map((note) => wrapped(`└ ${note}`))
-    if (notes.length > 0) table.push([{ colSpan: 3 + 3 * directions.length, content: notes.join('\n') }])
+    if (notes.length > 0) table.push([{ colSpan: 3 + directions.length + rates.length, content: notes.join('\n') }])
   }
   return [cells[0]?.case ?? '', table.toString(), ...legend(cells)].join('\n')
 }
@@ -86,7 +90,7 @@ function legend(cells: readonly CellResult[]): readonly string[] {
 }
 
 /** A message may be longer than any terminal is wide, and must not widen the table. */
-const noteColumns = 100
+const noteColumns = 80
 
 function wrapped(text: string): string {
   return plain(text)

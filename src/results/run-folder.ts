@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { mkdir, open, readFile, stat } from 'node:fs/promises'
+import { type FileHandle, mkdir, open, readFile, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import writeFileAtomic from 'write-file-atomic'
 import type { z } from 'zod'
@@ -18,7 +18,10 @@ export interface RunFolder {
   writeManifest(manifest: Manifest): Promise<void>
   /** One line, on disk when this resolves. */
   appendCell(cell: CellResult): Promise<void>
-  /** Writes a file below raw/ and returns its path below the run's folder. `name` may hold folders. */
+  /**
+   * Writes a new file below raw/ and returns its path below the run's folder. `name` may hold folders; where a file has
+   * that name already, a number is put behind it: a cell that is run again keeps what its first run left.
+   */
   writeRaw(name: string, content: string | Uint8Array): Promise<string>
 }
 
@@ -100,18 +103,32 @@ function runFolderAt(path: string): RunFolder {
       if (!relative.startsWith(`${rawFolder}/`) || name.includes('\0')) {
         throw new VmrError('INTERNAL', `${JSON.stringify(name)} is no name of a raw file`)
       }
-      const file = join(path, relative)
-      await orWriteError(file, async () => {
-        await mkdir(dirname(file), { recursive: true })
-        const handle = await open(file, 'wx')
+      return orWriteError(join(path, relative), async () => {
+        await mkdir(dirname(join(path, relative)), { recursive: true })
+        const { handle, name: free } = await createNew(path, relative)
         try {
           await handle.writeFile(content)
         } finally {
           await handle.close()
         }
+        return free
       })
-      return relative
     },
+  }
+}
+
+/** Opens a file that was not there, under the first free name: "a.json", "a.json.2"… */
+async function createNew(
+  folder: string,
+  name: string,
+): Promise<{ readonly handle: FileHandle; readonly name: string }> {
+  for (let number = 1; ; number++) {
+    const free = number === 1 ? name : `${name}.${number}`
+    try {
+      return { handle: await open(join(folder, free), 'wx'), name: free }
+    } catch (error) {
+      if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error
+    }
   }
 }
 
@@ -178,9 +195,9 @@ async function readIfThere(path: string): Promise<string | undefined> {
   }
 }
 
-async function orWriteError(path: string, write: () => Promise<unknown>): Promise<void> {
+async function orWriteError<Result>(path: string, write: () => Promise<Result>): Promise<Result> {
   try {
-    await write()
+    return await write()
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? error.code : undefined
     if (code === 'ENOSPC' || code === 'EDQUOT') {

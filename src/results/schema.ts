@@ -1,7 +1,7 @@
 import { z } from 'zod'
 
 /** Raised when what is written changes so that an older reader would misread it. */
-export const resultsFormat = 1
+const resultsFormat = 1
 
 const text = z.string().max(100_000)
 const short = z.string().max(1000)
@@ -155,5 +155,7 @@ export const manifestSchema = z.object({
 export type Manifest = z.infer<typeof manifestSchema>
 
 /** A whole run as it is read back: the manifest, and every cell so far. */
-export const runSchema = z.object({ manifest: manifestSchema, cells: z.array(cellResultSchema) })
-export type Run = z.infer<typeof runSchema>
+export interface Run {
+  readonly manifest: Manifest
+  readonly cells: readonly CellResult[]
+}

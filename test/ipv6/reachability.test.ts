@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import { isVmrError } from '../../src/errors/vmr-error.ts'
-import { missingFor, neighbourState, parsePing, pingArgv } from '../../src/ipv6/reachability.ts'
-import type { NetworkObservation, ObservedInterface } from '../../src/os/os.ts'
-import type { Machine } from '../../src/testbed/machine.ts'
+import { neighbourState, parsePing, pingArgv } from '../../src/ipv6/reachability.ts'
+import type { NetworkObservation } from '../../src/os/os.ts'
 
 const said = (stdout: string, stderr = '', exitCode = 0) => ({ stdout, stderr, exitCode, durationMs: 1 })
 
@@ -60,50 +59,14 @@ From 2001:db8::2 icmp_seq=1 Destination unreachable: Address unreachable
   })
 })
 
-describe('readiness of an address', () => {
-  const link = (more: Partial<ObservedInterface> = {}): NetworkObservation => ({
-    interfaces: [
-      {
-        name: 'eth0',
-        index: 2,
-        mac: '52:54:00:00:00:01',
-        mtu: 1500,
-        adminUp: true,
-        carrier: true,
-        promiscuity: 0,
-        allMulticast: 0,
-        master: undefined,
-        addresses: [
-          {
-            address: '2001:db8::1',
-            prefixLength: 64,
-            family: 'ipv6',
-            scope: 'global',
-            tentative: false,
-            duplicate: false,
-          },
-        ],
-        ...more,
-      },
-    ],
+describe('the neighbour entry of an address', () => {
+  const observation: NetworkObservation = {
+    interfaces: [],
     neighbours: [{ address: '2001:db8::2', interfaceName: 'eth0', mac: undefined, state: 'FAILED' }],
-  })
-  const end = { machine: {} as Machine, interfaceName: 'eth0', address: '2001:0db8:0::1' }
-  const held = (state: { tentative?: boolean; duplicate?: boolean }) =>
-    link({ addresses: link().interfaces.flatMap(({ addresses }) => addresses.map((each) => ({ ...each, ...state }))) })
+  }
 
-  it('needs the link, carrier, the address and the end of duplicate address detection', () => {
-    assert.equal(missingFor(link(), end), undefined)
-    assert.equal(missingFor(link(), { ...end, interfaceName: 'eth1' }), 'does not exist')
-    assert.equal(missingFor(link({ adminUp: false }), end), 'is down')
-    assert.equal(missingFor(link({ carrier: false }), end), 'has no carrier')
-    assert.match(missingFor(link({ addresses: [] }), end) ?? '', /has no address/)
-    assert.match(missingFor(held({ tentative: true }), end) ?? '', /still checks/)
-    assert.equal(missingFor(held({ tentative: true, duplicate: true }), end), 'duplicate')
-  })
-
-  it('knows an address in every spelling', () => {
-    assert.equal(neighbourState(link(), 'eth0', '2001:DB8:0:0::2'), 'FAILED')
-    assert.equal(neighbourState(link(), 'eth1', '2001:db8::2'), undefined)
+  it('is found in every spelling of the address, on its own interface', () => {
+    assert.equal(neighbourState(observation, 'eth0', '2001:DB8:0:0::2'), 'FAILED')
+    assert.equal(neighbourState(observation, 'eth1', '2001:db8::2'), undefined)
   })
 })

@@ -27,6 +27,13 @@ describe('the table of a run', () => {
     assert.equal(coloured.replace(/\u001b\[\d+m/g, ''), terminalTable(run))
   })
 
+  it('has no column for a direction whose throughput nobody measured', () => {
+    const cells = run.cells.map((cell) => ({ ...cell, throughput: cell.throughput.slice(0, 1) }))
+    const text = terminalTable({ ...run, cells })
+    assert.match(text, /│ Mbit\/s PC1>VM │ of limit │ verdict/)
+    assert.match(text, /│ PC1>VM │ VM>PC1 │/)
+  })
+
   it('of a run that has not measured yet says so', () => {
     assert.match(terminalTable({ ...run, cells: [] }), /0 healthy, 5 not run$/)
   })

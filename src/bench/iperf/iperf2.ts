@@ -44,7 +44,7 @@ export async function measureWithIperf2(request: ThroughputRequest): Promise<Thr
   }
 }
 
-export function iperf2ServerArgv(request: ThroughputRequest): readonly string[] {
+function iperf2ServerArgv(request: ThroughputRequest): readonly string[] {
   const { receiver, family, port = defaultPort, protocol = 'tcp', streams = 1 } = request
   // -P: the server ends by itself after this many connections, with its report complete. -f k: figures to 1 kbit/s.
   return [
@@ -54,7 +54,7 @@ export function iperf2ServerArgv(request: ThroughputRequest): readonly string[] 
   ]
 }
 
-export function iperf2ClientArgv(request: ThroughputRequest): readonly string[] {
+function iperf2ClientArgv(request: ThroughputRequest): readonly string[] {
   const { receiver, family, seconds, streams = 1, protocol = 'tcp', port = defaultPort } = request
   return [
     ...['iperf', '-c', receiver.address, '-f', 'k', '-p', String(port), '-t', String(seconds)],

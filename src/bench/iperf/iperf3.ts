@@ -69,7 +69,7 @@ export async function measureWithIperf3(request: ThroughputRequest): Promise<Thr
   }
 }
 
-export function iperf3ServerArgv({ receiver, family, port = defaultPort }: ThroughputRequest): readonly string[] {
+function iperf3ServerArgv({ receiver, family, port = defaultPort }: ThroughputRequest): readonly string[] {
   // Into a pipe or a file it would otherwise say only at its end that it listens.
   return ['iperf3', '-s', '-1', familyFlag(family), '-B', receiver.address, '-p', String(port), '--forceflush']
 }

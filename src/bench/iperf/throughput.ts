@@ -7,7 +7,7 @@ export const throughputTools = ['iperf3', 'iperf2'] as const
 export type ThroughputTool = (typeof throughputTools)[number]
 
 /** One end of a measurement: a machine and its address, without prefix length, that the other end sends to. */
-export interface TrafficEnd {
+interface TrafficEnd {
   readonly machine: Machine
   readonly address: string
 }

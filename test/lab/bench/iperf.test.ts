@@ -3,7 +3,6 @@ import { once } from 'node:events'
 import { measureThroughput, readToolVersion } from '../../../src/bench/iperf/measure.ts'
 import { startServer, type ThroughputRequest, throughputTools } from '../../../src/bench/iperf/throughput.ts'
 import { wireLimitBitsPerSecond } from '../../../src/bench/wire-limit.ts'
-import { waitForAddress } from '../../../src/ipv6/reachability.ts'
 import { shapingArguments } from '../../../src/testbed/lab/shaping.ts'
 import type { Machine } from '../../../src/testbed/machine.ts'
 import { addresses, hostLinks, makeTwoPcs, type TwoPcs } from './two-pcs.ts'
@@ -22,8 +21,6 @@ describe('throughput between two PCs on a wire of 100 Mbit/s', function () {
     }
     for (const pc of ['a', 'b'] as const) {
       await pcs.sh(`ip netns exec vmrtb-${pc} ethtool -K eth0 tso off gso off gro off tx off`)
-      for (const family of ['ipv4', 'ipv6'] as const)
-        await waitForAddress({ machine: pcs[pc], interfaceName: 'eth0', address: addresses[pc][family] })
     }
   })
   after(() => pcs?.remove())

@@ -1,10 +1,11 @@
 import { linuxOs } from '../../../src/os/linux/linux-os.ts'
+import { waitUntilUsable } from '../../../src/os/wait-until-usable.ts'
 import { localShell } from '../../../src/shell/local.ts'
 import { netnsShell } from '../../../src/shell/netns.ts'
 import { runChecked } from '../../../src/shell/shell.ts'
 import type { Machine } from '../../../src/testbed/machine.ts'
 
-/** Two PCs in namespaces, each with eth0 on one bridge of the host: a -- vmrtb-a0 -- vmrtb-br -- vmrtb-b0 -- b. */
+/** Ready to be used: two PCs in namespaces, each with eth0 on one bridge of the host: a -- vmrtb-a0 -- vmrtb-br -- vmrtb-b0 -- b. */
 export interface TwoPcs {
   readonly a: Machine
   readonly b: Machine
@@ -39,6 +40,8 @@ export async function makeTwoPcs(): Promise<TwoPcs> {
       await sh(`ip -n ${space} addr add ${addresses[pc].ipv4}/24 dev eth0`)
       await sh(`ip -n ${space} addr add ${addresses[pc].ipv6}/64 dev eth0`)
     }
+    for (const pc of ['a', 'b'] as const)
+      await waitUntilUsable(linuxOs, netnsShell(namespaces[pc]), 'eth0', Object.values(addresses[pc]))
   } catch (error) {
     await removeAll()
     throw error
