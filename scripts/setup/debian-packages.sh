@@ -7,9 +7,9 @@ if [ $# -gt 0 ]; then
   packages=("$@")
 else
   packages=(
-    # the hypervisor; virt-xml-validate needs xmllint; ipxe-qemu has the option ROM without which QEMU refuses a virtio NIC
+    # the hypervisor; virt-xml-validate of libvirt-clients needs xmllint of libxml2-utils
     libvirt-daemon-system libvirt-daemon-driver-qemu libvirt-clients libxml2-utils
-    qemu-system-x86 qemu-utils ipxe-qemu seabios
+    qemu-system-x86 qemu-utils
     # the network and what measures it
     iproute2 iputils-ping iperf iperf3 tcpdump ethtool nftables
     # the lab guest and its tests
