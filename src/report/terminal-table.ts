@@ -60,23 +60,32 @@ function caseTable(cells: readonly CellResult[], colours: Colours): string {
   )
   const label = (direction: string) => directionLabel(direction, dutLabel)
   const rates = measured.flatMap((direction) => [`Mbit/s ${label(direction)}`, 'of limit'])
-  const table = new Table({
-    head: ['mode', 'family', ...directions.map(label), ...rates, 'verdict'],
-    style: { head: [], border: [], compact: true },
-  })
-  for (const cell of cells) {
-    table.push([
-      plain(cell.mode ?? 'host, bare NIC'),
-      familyLabel(cell.family),
-      ...directions.map((direction) => reachedText(cell, direction, colours)),
-      ...measured.flatMap((direction) => throughputTexts(cell, direction)),
-      verdictText(cell, colours),
-    ])
-    const notes = notesOf(cell, dutLabel).map((note) => wrapped(`└ ${note}`))
-    if (notes.length > 0) table.push([{ colSpan: 3 + directions.length + rates.length, content: notes.join('\n') }])
+  const columns = 3 + directions.length + rates.length
+  const draw = (notes: (cell: CellResult) => readonly string[]) => {
+    const table = new Table({
+      head: ['mode', 'family', ...directions.map(label), ...rates, 'verdict'],
+      style: { head: [], border: [], compact: true },
+    })
+    for (const cell of cells) {
+      table.push([
+        plain(cell.mode ?? 'host, bare NIC'),
+        familyLabel(cell.family),
+        ...directions.map((direction) => reachedText(cell, direction, colours)),
+        ...measured.flatMap((direction) => throughputTexts(cell, direction)),
+        verdictText(cell, colours),
+      ])
+      const lines = notes(cell)
+      if (lines.length > 0) table.push([{ colSpan: columns, content: lines.join('\n') }])
+    }
+    return table.toString()
   }
-  return [cells[0]?.case ?? '', table.toString(), ...legend(cells)].join('\n')
+  // A note may be longer than any terminal is wide: it is fitted into the table as the figures make it.
+  const noteColumns = (draw(() => []).split('\n')[0]?.length ?? 0) - bordersAndPadding
+  const drawn = draw((cell) => notesOf(cell, dutLabel).map((note) => wrapped(`└ ${note}`, noteColumns)))
+  return [cells[0]?.case ?? '', drawn, ...legend(cells)].join('\n')
 }
+
+const bordersAndPadding = 4
 
 /** How the figures came about; nothing where there are none. */
 function legend(cells: readonly CellResult[]): readonly string[] {
@@ -89,15 +98,12 @@ function legend(cells: readonly CellResult[]): readonly string[] {
   ]
 }
 
-/** A message may be longer than any terminal is wide, and must not widen the table. */
-const noteColumns = 80
-
-function wrapped(text: string): string {
+function wrapped(text: string, columns: number): string {
   return plain(text)
     .split(' ')
     .reduce<string[]>((lines, word) => {
       const last = lines.at(-1)
-      if (last !== undefined && last.length + word.length < noteColumns) lines[lines.length - 1] = `${last} ${word}`
+      if (last !== undefined && last.length + word.length < columns) lines[lines.length - 1] = `${last} ${word}`
       else lines.push(lines.length === 0 ? word : `  ${word}`)
       return lines
     }, [])
