@@ -1,0 +1,65 @@
+import type { CallOptions } from '../call-options.ts'
+import { procedures } from '../protocol/procedures.ts'
+import type { XdrValue } from '../protocol/xdr.ts'
+import type { Rpc } from '../rpc.ts'
+
+/** The host's hardware; memory in KiB, `mhz` 0 where unknown, NUMA `nodes`, `sockets` a node, `cores` a socket. */
+export type NodeInfo = Readonly<XdrValue<typeof procedures.NODE_GET_INFO.result>>
+
+/** Which emulator domain capabilities are wanted of; what is not given, libvirt chooses. */
+export interface DomainCapabilitiesOptions extends CallOptions {
+  readonly emulator?: string
+  readonly arch?: string
+  readonly machine?: string
+  /** `kvm` or `qemu`. */
+  readonly virtType?: string
+}
+
+/** A version as libvirt counts: 9.0.0 is 9000000. */
+export interface Version {
+  readonly number: number
+  readonly text: string
+}
+
+function version(number: number): Version {
+  return { number, text: `${Math.floor(number / 1e6)}.${Math.floor(number / 1e3) % 1e3}.${number % 1e3}` }
+}
+
+/** Questions about the host, its daemon and its hypervisor. */
+export function hostCalls({ call }: Rpc) {
+  return {
+    /** The driver's name, as `QEMU` or `Test`. */
+    hypervisorType: async (options?: CallOptions): Promise<string> =>
+      (await call(procedures.CONNECT_GET_TYPE, undefined, options)).type,
+    /** The hypervisor's version, as QEMU's. */
+    hypervisorVersion: async (options?: CallOptions): Promise<Version> =>
+      version((await call(procedures.CONNECT_GET_VERSION, undefined, options)).version),
+    /** The daemon's version of libvirt. */
+    libraryVersion: async (options?: CallOptions): Promise<Version> =>
+      version((await call(procedures.CONNECT_GET_LIB_VERSION, undefined, options)).version),
+    hostname: async (options?: CallOptions): Promise<string> =>
+      (await call(procedures.CONNECT_GET_HOSTNAME, undefined, options)).hostname,
+    /** The URI as the daemon understood it. */
+    daemonUri: async (options?: CallOptions): Promise<string> =>
+      (await call(procedures.CONNECT_GET_URI, undefined, options)).uri,
+    nodeInfo: (options?: CallOptions): Promise<NodeInfo> => call(procedures.NODE_GET_INFO, undefined, options),
+    /** Free memory of the host in bytes. */
+    freeMemory: async (options?: CallOptions): Promise<number> =>
+      (await call(procedures.NODE_GET_FREE_MEMORY, undefined, options)).freeMemory,
+    /** The host's capabilities, as XML. */
+    capabilities: async (options?: CallOptions): Promise<string> =>
+      (await call(procedures.CONNECT_GET_CAPABILITIES, undefined, options)).xml,
+    /** What domains can be made of, as XML. */
+    domainCapabilities: async (options: DomainCapabilitiesOptions = {}): Promise<string> => {
+      const { emulator = null, arch = null, machine = null, virtType = null } = options
+      const args = { emulator, arch, machine, virtType, flags: 0 }
+      return (await call(procedures.CONNECT_GET_DOMAIN_CAPABILITIES, args, options)).xml
+    },
+    /** SMBIOS facts of the host, as XML. */
+    sysinfo: async (options?: CallOptions): Promise<string> =>
+      (await call(procedures.CONNECT_GET_SYSINFO, { flags: 0 }, options)).xml,
+    /** The CPU models that libvirt knows for an architecture, as `x86_64`. */
+    cpuModelNames: async (arch: string, options?: CallOptions): Promise<readonly string[]> =>
+      (await call(procedures.CONNECT_GET_CPU_MODEL_NAMES, { arch, needResults: true, flags: 0 }, options)).models,
+  }
+}
