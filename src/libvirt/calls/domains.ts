@@ -12,7 +12,7 @@ export interface ListDomainsOptions extends CallOptions {
   readonly transient?: boolean
   readonly running?: boolean
   readonly paused?: boolean
-  readonly shutOff?: boolean
+  readonly shutoff?: boolean
   readonly autostart?: boolean
 }
 const listBits = {
@@ -22,7 +22,7 @@ const listBits = {
   transient: 8,
   running: 16,
   paused: 32,
-  shutOff: 64,
+  shutoff: 64,
   autostart: 1024,
 }
 

@@ -12,14 +12,14 @@ export function nameOf<const N extends readonly string[]>(names: N, number: numb
 
 /** virDomainState */
 export const domainStates = [
-  'no-state',
+  'nostate',
   'running',
   'blocked',
   'paused',
-  'shutting-down',
-  'shut-off',
+  'shutdown',
+  'shutoff',
   'crashed',
-  'suspended',
+  'pmsuspended',
 ] as const
 
 /** virDomain…Reason, by state. */
@@ -71,7 +71,7 @@ export const lifecycleEvents = [
   'resumed',
   'stopped',
   'shutdown',
-  'pm-suspended',
+  'pmsuspended',
   'crashed',
 ] as const
 
