@@ -18,7 +18,7 @@ export type {
 } from './calls/domains.ts'
 export type { AffectOptions } from './calls/flags.ts'
 export type { GuestInfoOptions, OpenConsoleOptions, Screenshot } from './calls/guest.ts'
-export type { DomainCapabilitiesOptions, NodeInfo, Version } from './calls/host.ts'
+export type { DomainCapabilitiesOptions, NodeInfo } from './calls/host.ts'
 export type { DhcpLease, ListNetworksOptions, NetworkChange } from './calls/networks.ts'
 export type { ListNodeDevicesOptions } from './calls/node-devices.ts'
 export type { CreateSnapshotOptions, DeleteSnapshotOptions, RevertOptions } from './calls/snapshots.ts'

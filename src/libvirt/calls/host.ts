@@ -15,14 +15,9 @@ export interface DomainCapabilitiesOptions extends CallOptions {
   readonly virtType?: string
 }
 
-/** A version as libvirt counts: 9.0.0 is 9000000. */
-export interface Version {
-  readonly number: number
-  readonly text: string
-}
-
-function version(number: number): Version {
-  return { number, text: `${Math.floor(number / 1e6)}.${Math.floor(number / 1e3) % 1e3}.${number % 1e3}` }
+/** libvirt counts 9.0.1 as 9000001. */
+function versionText(number: number): string {
+  return `${Math.floor(number / 1e6)}.${Math.floor(number / 1e3) % 1e3}.${number % 1e3}`
 }
 
 /** Questions about the host, its daemon and its hypervisor. */
@@ -31,12 +26,12 @@ export function hostCalls({ call }: Rpc) {
     /** The driver's name, as `QEMU` or `Test`. */
     hypervisorType: async (options?: CallOptions): Promise<string> =>
       (await call(procedures.CONNECT_GET_TYPE, undefined, options)).type,
-    /** The hypervisor's version, as QEMU's. */
-    hypervisorVersion: async (options?: CallOptions): Promise<Version> =>
-      version((await call(procedures.CONNECT_GET_VERSION, undefined, options)).version),
-    /** The daemon's version of libvirt. */
-    libraryVersion: async (options?: CallOptions): Promise<Version> =>
-      version((await call(procedures.CONNECT_GET_LIB_VERSION, undefined, options)).version),
+    /** The hypervisor's version, as QEMU's `7.2.22`. */
+    hypervisorVersion: async (options?: CallOptions): Promise<string> =>
+      versionText((await call(procedures.CONNECT_GET_VERSION, undefined, options)).version),
+    /** The daemon's version, as `9.0.0`. */
+    libvirtVersion: async (options?: CallOptions): Promise<string> =>
+      versionText((await call(procedures.CONNECT_GET_LIB_VERSION, undefined, options)).version),
     hostname: async (options?: CallOptions): Promise<string> =>
       (await call(procedures.CONNECT_GET_HOSTNAME, undefined, options)).hostname,
     /** The URI as the daemon understood it. */
