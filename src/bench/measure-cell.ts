@@ -56,10 +56,8 @@ export async function measureCell(cell: PlannedCell, bench: Bench): Promise<Cell
     progress.probesBefore = await probeAll(cell, bench, 'probing from cold caches')
     progress.throughput = await measureAll(cell, bench, lostDirections(progress.probesBefore))
     progress.probesAfter = await probeAll(cell, bench, 'probing again')
-    progress.solicitations = await traceAll(cell, bench, [
-      ...lostDirections([...progress.probesBefore, ...progress.probesAfter]),
-    ])
     const { probesBefore, probesAfter } = progress
+    progress.solicitations = await traceAll(cell, bench, [...probesBefore, ...probesAfter])
     return result(verdictOf({ family: cell.family, probesBefore, probesAfter }))
   } catch (error) {
     bench.signal.throwIfAborted()
@@ -81,8 +79,13 @@ function machineOf({ machines }: Bench, role: Role): Machine {
   return machine
 }
 
-function probeEnd(bench: Bench, { role, interfaceName, addresses }: CaseEnd, family: PlannedCell['family']): ProbeEnd {
-  return { machine: machineOf(bench, role), interfaceName, address: addresses[family] }
+function probeEnd(
+  bench: Bench,
+  { role, interfaceName, addresses }: CaseEnd,
+  family: PlannedCell['family'],
+  address = addresses[family],
+): ProbeEnd {
+  return { machine: machineOf(bench, role), interfaceName, address }
 }
 
 function routersBetween(bench: Bench): readonly MachineInterface[] {
@@ -92,26 +95,39 @@ function routersBetween(bench: Bench): readonly MachineInterface[] {
 async function probeAll(cell: PlannedCell, bench: Bench, activity: string): Promise<ReachabilityRecord[]> {
   const records: ReachabilityRecord[] = []
   for (const direction of bench.setup.directions) {
-    bench.onProgress(`${cell.id}: ${activity}, ${direction.name}`)
-    const { neighbourStates, rttMs, failure, ...probe } = await probeReachability({
-      from: probeEnd(bench, direction.from, cell.family),
-      to: probeEnd(bench, direction.to, cell.family),
-      family: cell.family,
-      between: routersBetween(bench),
-      signal: bench.signal,
-    })
-    records.push({
-      ...probe,
-      direction: direction.name,
-      ...(rttMs === undefined ? {} : { rttMs }),
-      ...(failure === undefined ? {} : { failure }),
-      neighbourStates: {
-        ...(neighbourStates.from === undefined ? {} : { from: neighbourStates.from }),
-        ...(neighbourStates.to === undefined ? {} : { to: neighbourStates.to }),
-      },
-    })
+    const { addresses, witnesses } = direction.to
+    for (const address of [addresses[cell.family], ...witnesses[cell.family]]) {
+      bench.onProgress(`${cell.id}: ${activity}, ${direction.name}`)
+      records.push(await probe(cell, bench, direction, address))
+    }
   }
   return records
+}
+
+async function probe(
+  { family }: PlannedCell,
+  bench: Bench,
+  direction: CaseDirection,
+  address: string,
+): Promise<ReachabilityRecord> {
+  const { neighbourStates, rttMs, failure, ...counted } = await probeReachability({
+    from: probeEnd(bench, direction.from, family),
+    to: probeEnd(bench, direction.to, family, address),
+    family,
+    between: routersBetween(bench),
+    signal: bench.signal,
+  })
+  return {
+    ...counted,
+    direction: direction.name,
+    address,
+    ...(rttMs === undefined ? {} : { rttMs }),
+    ...(failure === undefined ? {} : { failure }),
+    neighbourStates: {
+      ...(neighbourStates.from === undefined ? {} : { from: neighbourStates.from }),
+      ...(neighbourStates.to === undefined ? {} : { to: neighbourStates.to }),
+    },
+  }
 }
 
 async function measureAll(cell: PlannedCell, bench: Bench, lost: readonly string[]): Promise<ThroughputRecord[]> {
@@ -178,14 +194,19 @@ async function measureDirection(
   }
 }
 
-async function traceAll(cell: PlannedCell, bench: Bench, lost: readonly string[]): Promise<SolicitationRecord[]> {
+async function traceAll(
+  cell: PlannedCell,
+  bench: Bench,
+  probes: readonly ReachabilityRecord[],
+): Promise<SolicitationRecord[]> {
   const records: SolicitationRecord[] = []
   for (const direction of bench.setup.directions) {
-    if (!lost.includes(direction.name)) continue
+    const lost = probes.find((each) => !each.reachable && each.direction === direction.name)
+    if (lost === undefined) continue
     bench.onProgress(`${cell.id}: following the solicitation, ${direction.name}`)
     const trace = await traceSolicitation({
       from: probeEnd(bench, direction.from, cell.family),
-      to: probeEnd(bench, direction.to, cell.family),
+      to: probeEnd(bench, direction.to, cell.family, lost.address),
       family: cell.family,
       hops: bench.hops(direction),
       between: routersBetween(bench),

@@ -16,6 +16,8 @@ const reachabilitySchema = z.object({
   direction: short,
   from: short,
   to: short,
+  /** Of `to`: the one that was probed. */
+  address: short,
   reachable: z.boolean(),
   sent: count,
   received: count,

@@ -10,6 +10,7 @@ import { planCells, setupOf } from '../../src/bench/plan.ts'
 import { loadYaml, parseYaml } from '../../src/config/load-yaml.ts'
 import { networkConfigSchema } from '../../src/config/network-config.ts'
 import { packageRoot } from '../../src/config/package-root.ts'
+import { low24 } from '../../src/domain/mac.ts'
 import { loadTestbed } from '../../src/testbed/testbed.ts'
 
 const parse = (text: string) => parseYaml(text, matrixSchema, 'mine.yaml')
@@ -113,7 +114,16 @@ describe('a case', () => {
   it('puts the testbed’s addresses on the interfaces that play the roles', async () => {
     const setup = nicCase.setup(caseLinks(await loadTestbed('lab'), ['eth0', 'eth1']))
     assert.deepEqual(setup.configs.dut, {
-      ethernets: { eth0: { addresses: ['192.168.1.1/24', '2001:db8:dead:beaf::1/64'] } },
+      ethernets: {
+        eth0: {
+          addresses: [
+            '192.168.1.1/24',
+            '2001:db8:dead:beaf::1/64',
+            '2001:db8:dead:beaf::5a:3c91/64',
+            '2001:db8:dead:beaf::c3:a57e/64',
+          ],
+        },
+      },
     })
     assert.deepEqual(
       setup.directions.map(({ name, to }) => [name, to.addresses.ipv6]),
@@ -123,6 +133,16 @@ describe('a case', () => {
       ],
     )
     assert.equal(setup.path.linkBitsPerSecond, 1e9)
+  })
+
+  it('has witnesses of IPv6 towards the DUT, in solicited-node groups of their own', async () => {
+    const setup = nicCase.setup(caseLinks(await loadTestbed('lab'), ['eth0', 'eth1']))
+    const [towardsDut] = setup.directions
+    assert.ok(towardsDut)
+    const { addresses, witnesses } = towardsDut.to
+    const groups = [addresses.ipv6, ...witnesses.ipv6].map(low24)
+    assert.ok(groups.length >= 3)
+    assert.equal(new Set(groups).size, groups.length)
   })
 
   it('uses the uplinks themselves where the host is the DUT', async () => {

@@ -5,6 +5,7 @@ import type { ReachabilityRecord } from '../../src/results/schema.ts'
 const probe = (direction: string, reachable: boolean): ReachabilityRecord => ({
   family: 'ipv6',
   direction,
+  address: '2001:db8::1',
   from: 'a',
   to: 'b',
   reachable,

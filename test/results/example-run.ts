@@ -44,6 +44,7 @@ export function probes(id: string, towardsDut: boolean): ReachabilityRecord[] {
     direction,
     from: direction.startsWith('pc1') ? 'pc1' : 'r1',
     to: direction.startsWith('pc1') ? 'r1' : 'pc1',
+    address: family(id) === 'ipv6' ? '2001:db8:dead:beaf::1' : '192.168.1.1',
     reachable,
     sent: reachable ? 1 : 6,
     received: reachable ? 1 : 0,

@@ -1,0 +1,110 @@
+import packageJson from '../../../package.json' with { type: 'json' }
+import { loadDomainDefinition } from '../../config/load-domain-definition.ts'
+import { cacheDirectory, journalDirectory } from '../../config/paths.ts'
+import { checkVmName } from '../../config/vm-name.ts'
+import type { Accelerator } from '../../domain/domain-xml.ts'
+import { findNicMode, loadNicModes } from '../../domain/nic-modes.ts'
+import { buildLabImage } from '../../image/lab-image.ts'
+import { localShell } from '../../shell/local.ts'
+import { labPurpose, labUp } from '../../testbed/lab/lab.ts'
+import { loadTestbed } from '../../testbed/testbed.ts'
+import { openJournal } from '../../undo/journal.ts'
+import { withUndo } from '../../undo/undo-all.ts'
+import { detectAccelerator } from '../../vm/accelerator.ts'
+import { createVm, planVm, vmPurpose } from '../../vm/create.ts'
+import { undoExecutors } from '../../vm/domain-undo.ts'
+import { withConnection } from '../../vm/host.ts'
+import type { CommandContext, CommandStatus } from '../context.ts'
+import { withProgress } from '../progress.ts'
+
+interface VmCreateOptions {
+  readonly json?: true | undefined
+  readonly nic: string
+  readonly domain: string
+  readonly testbed: string
+  readonly accel: 'auto' | Accelerator
+  readonly connect: string
+  readonly dryRun?: true | undefined
+}
+
+export async function vmCreate(
+  { terminal, signal }: CommandContext,
+  name: string,
+  options: VmCreateOptions,
+): Promise<CommandStatus> {
+  checkVmName(name)
+  const modes = await loadNicModes()
+  for (const warning of findNicMode(modes, options.nic).warnings) terminal.warn(warning)
+  const definition = await loadDomainDefinition(options.domain)
+  const testbed = await loadTestbed(options.testbed)
+  const outcome = await withProgress(terminal, name, async (report) => {
+    const image = await buildLabImage({
+      cacheDirectory: cacheDirectory(),
+      shell: localShell,
+      signal,
+      onProgress: report,
+    })
+    const { accelerator, reason } = await detectAccelerator({
+      ...image,
+      requested: options.accel,
+      shell: localShell,
+      cacheDirectory: cacheDirectory(),
+      signal,
+      onProgress: report,
+    })
+    const plan = await planVm({
+      name,
+      definition,
+      mode: options.nic,
+      modes,
+      testbed,
+      testbedName: options.testbed,
+      image,
+      accelerator,
+      vmrVersion: packageJson.version,
+    })
+    if (options.dryRun) return { plan, created: undefined, accelerator, reason }
+    const created = await withConnection(
+      options.connect,
+      async (connection) => {
+        const directory = journalDirectory()
+        const lab = await openJournal({ directory, purpose: labPurpose(testbed) })
+        await withUndo(lab, { executors: undoExecutors }, async (journal) => {
+          report('making the lab')
+          await labUp(testbed, { journal, signal })
+          await journal.keep()
+        })
+        const vm = await openJournal({ directory, purpose: vmPurpose(name) })
+        return withUndo(vm, { executors: undoExecutors }, async (journal) => {
+          const made = await createVm(connection, plan, { journal, signal, accelerator, onProgress: report })
+          await made.session.close()
+          await journal.keep()
+          return made
+        })
+      },
+      signal,
+    )
+    return { plan, created, accelerator, reason }
+  })
+  const { plan, created, accelerator, reason } = outcome
+  if (created === undefined) {
+    if (options.json) terminal.json({ name, xml: plan.xml })
+    else terminal.result(plan.xml)
+    return undefined
+  }
+  const nics = plan.nics.nics.map(({ mode, mac, uplink }, position) => ({
+    name: `eth${position}`,
+    mode: mode.name,
+    mac,
+    uplink,
+  }))
+  const readyAfterSeconds = Number((created.readyAfterMs / 1000).toFixed(2))
+  if (options.json)
+    terminal.json({ name, uuid: plan.uuid, accelerator, nics, readyAfterSeconds, retried: created.retried })
+  else {
+    terminal.result(`${name} runs (lab router, not VyOS; ${accelerator}: ${reason})`)
+    for (const nic of nics) terminal.result(`  ${nic.name}  ${nic.mode} on ${nic.uplink ?? 'nothing'}  ${nic.mac}`)
+    terminal.result(`  console ready after ${readyAfterSeconds} s${created.retried ? ', at the second try' : ''}`)
+  }
+  return undefined
+}

@@ -1,0 +1,137 @@
+import { randomUUID } from 'node:crypto'
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { LoadedDomainDefinition } from '../config/load-domain-definition.ts'
+import { stateDirectory } from '../config/paths.ts'
+import { checkVmName } from '../config/vm-name.ts'
+import { type Accelerator, buildDomainXml, loadDomainSkeleton } from '../domain/domain-xml.ts'
+import type { NicModes } from '../domain/nic-modes.ts'
+import { VmrError } from '../errors/vmr-error.ts'
+import { writeError } from '../errors/write-error.ts'
+import type { LabImage } from '../image/lab-image.ts'
+import type { Connection, Domain } from '../libvirt/index.ts'
+import type { Testbed } from '../testbed/testbed.ts'
+import { prepareUplink } from '../testbed/uplink.ts'
+import type { Journal } from '../undo/journal.ts'
+import { type BootedGuest, bootGuest } from './boot.ts'
+import { findDomain } from './find-vm.ts'
+import { guestAccess } from './guest-access.ts'
+import { withLibvirt } from './libvirt-failure.ts'
+import { type ResolvedNics, resolveNics } from './resolve-nics.ts'
+
+export interface VmRequest {
+  readonly name: string
+  readonly definition: LoadedDomainDefinition
+  /** Interface mode of every NIC whose definition names none. */
+  readonly mode: string
+  readonly modes: NicModes
+  readonly testbedName: string
+  readonly testbed: Testbed
+  readonly image: LabImage
+  readonly accelerator: Accelerator
+  readonly vmrVersion: string
+}
+
+/** A VM as it would be defined. */
+export interface PlannedVm {
+  readonly name: string
+  readonly uuid: string
+  readonly xml: string
+  readonly nics: ResolvedNics
+  /** Everything that belongs to this VM alone. */
+  readonly directory: string
+}
+
+/** Where a VM's own files are: its serial log. */
+export function vmDirectory(name: string): string {
+  return join(stateDirectory(), 'vms', checkVmName(name))
+}
+
+/** What the journal of a VM that is meant to stay is for: deleting the VM finds it by this. */
+export function vmPurpose(name: string): string {
+  return `vm ${name}`
+}
+
+/**
+ * Decides everything about a VM and changes nothing.
+ *
+ * @throws VmrError NAME_INVALID, NIC_MODE_UNKNOWN, CONFIG_INVALID, TEMPLATE_INVALID.
+ */
+export async function planVm(request: VmRequest): Promise<PlannedVm> {
+  const { name, definition, mode, modes, testbed, testbedName, image, accelerator, vmrVersion } = request
+  const directory = vmDirectory(name)
+  if (definition.definition.image !== image.kind)
+    throw new VmrError('CONFIG_INVALID', `${definition.file} does not boot the image ${image.kind}`, {
+      hint: `Set image: ${image.kind}, the image that vmr builds.`,
+    })
+  const nics = resolveNics({
+    vmName: name,
+    definition: definition.definition,
+    modes,
+    defaultMode: mode,
+    testbed,
+  })
+  const uuid = randomUUID()
+  const xml = buildDomainXml({
+    skeleton: await loadDomainSkeleton(),
+    name,
+    uuid,
+    accelerator,
+    definition: definition.definition,
+    definitionName: definition.name,
+    testbed: testbedName,
+    image: `${image.kind} ${image.digest}`,
+    vmrVersion,
+    kernel: { kernel: image.kernel, initrd: image.initramfs, cmdline: image.commandLine },
+    nics: nics.nics,
+    ...(definition.definition.serialLog ? { serialLog: join(directory, 'serial.log') } : {}),
+  })
+  return { name, uuid, xml, nics, directory }
+}
+
+export interface CreateOptions {
+  /** Records every change before it is made; what a failure leaves is in it. */
+  readonly journal: Journal
+  readonly signal: AbortSignal
+  readonly accelerator: Accelerator
+  readonly onProgress?: (activity: string) => void
+}
+
+export interface CreatedVm extends BootedGuest {
+  readonly plan: PlannedVm
+}
+
+/**
+ * Prepares the uplinks, defines the domain, boots it and logs in.
+ *
+ * @throws VmrError VM_EXISTS, UPLINK_NOT_FOUND, UPLINK_BUSY, LIBVIRT_FAILED, and what bootGuest throws.
+ */
+export async function createVm(connection: Connection, plan: PlannedVm, options: CreateOptions): Promise<CreatedVm> {
+  const { journal, signal, accelerator, onProgress } = options
+  const { name, uuid, xml, nics, directory } = plan
+  if ((await findDomain(connection, name, signal)) !== undefined)
+    throw new VmrError('VM_EXISTS', `there is already a domain ${name}`, {
+      hint: `Choose another name, or remove it with \`vmr vm delete ${name}\`.`,
+    })
+  onProgress?.('preparing the uplinks')
+  for (const { uplink, use } of nics.uplinkUses) await prepareUplink(uplink, use, { journal, signal })
+  await journal.before({ kind: 'directory', path: directory })
+  try {
+    await mkdir(directory, { recursive: true })
+  } catch (error) {
+    throw writeError(directory, error, { permission: 'Run vmr as root.' })
+  }
+  await journal.before({ kind: 'domain', uri: connection.uri, name, uuid })
+  onProgress?.('defining the domain')
+  const domain: Domain = await withLibvirt(`defining ${name}`, () =>
+    connection.defineDomain(xml, { validate: true, signal }),
+  )
+  const access = guestAccess(accelerator)
+  const booted = await bootGuest(connection, domain, {
+    ...access,
+    signal,
+    onState: ({ state }) => onProgress?.(`booting: ${state}`),
+    onRetry: () => onProgress?.('the boot hung, trying once more'),
+  })
+  return { ...booted, plan }
+}

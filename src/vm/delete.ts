@@ -1,0 +1,35 @@
+import { rm } from 'node:fs/promises'
+import type { Connection } from '../libvirt/index.ts'
+import { listJournals, reopenJournal } from '../undo/journal.ts'
+import { type UndoneStep, undoAll } from '../undo/undo-all.ts'
+import { vmDirectory, vmPurpose } from './create.ts'
+import { removeDomain, undoExecutors } from './domain-undo.ts'
+import type { Vm } from './find-vm.ts'
+import { withLibvirt } from './libvirt-failure.ts'
+
+/**
+ * Ends and forgets a VM, and takes back what was made for it: its serial log, and bridges that no other VM uses.
+ *
+ * @throws VmrError LIBVIRT_FAILED; CLEANUP_INCOMPLETE when something could not be taken back.
+ */
+export async function deleteVm(
+  connection: Connection,
+  { domain }: Vm,
+  options: { readonly journalDirectory: string; readonly onStep?: (step: UndoneStep) => void },
+): Promise<void> {
+  await withLibvirt(`removing ${domain.name}`, () => removeDomain(connection, domain))
+  const journals = await listJournals(options.journalDirectory)
+  for (const { path, purpose } of journals) {
+    if (purpose !== vmPurpose(domain.name)) continue
+    const journal = await reopenJournal(path)
+    try {
+      await undoAll(journal, {
+        executors: undoExecutors,
+        ...(options.onStep === undefined ? {} : { onStep: options.onStep }),
+      })
+    } finally {
+      await journal.close()
+    }
+  }
+  await rm(vmDirectory(domain.name), { recursive: true, force: true })
+}
