@@ -40,7 +40,8 @@ const int32 = fc.integer({ min: -(2 ** 31), max: 2 ** 31 - 1 })
 const uint32 = fc.integer({ min: 0, max: 2 ** 32 - 1 })
 const text = fc.string({ unit: 'grapheme' }).filter((value) => !value.includes('\0'))
 const uuidText = fc.uuid()
-const domainValue = fc.record({ name: text, uuid: uuidText, id: int32 })
+const plain = { noNullPrototype: true } as const
+const domainValue = fc.record({ name: text, uuid: uuidText, id: int32 }, plain)
 const int64 = fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n })
 const uint64 = fc.bigInt({ min: 0n, max: 2n ** 64n - 1n })
 
@@ -57,7 +58,10 @@ describe('XDR codec', () => {
     travels(uuid, uuidText)
     travels(nullable(string), fc.option(text))
     travels(array(int, 100), fc.array(int32, { maxLength: 100 }))
-    travels(struct({ a: int, b: string, c: nullable(uint) }), fc.record({ a: int32, b: text, c: fc.option(uint32) }))
+    travels(
+      struct({ a: int, b: string, c: nullable(uint) }),
+      fc.record({ a: int32, b: text, c: fc.option(uint32) }, plain),
+    )
     travels(domain, domainValue)
     travels(charArray(32), fc.string({ maxLength: 32, unit: fc.constantFrom(...'abcXYZ-_ 019') }))
   })
@@ -73,13 +77,13 @@ describe('XDR codec', () => {
 
   it('brings typed parameters of all seven types back', () => {
     const parameter: fc.Arbitrary<TypedParameter> = fc.oneof(
-      fc.record({ field: text, type: fc.constant('int' as const), value: int32 }),
-      fc.record({ field: text, type: fc.constant('uint' as const), value: uint32 }),
-      fc.record({ field: text, type: fc.constant('llong' as const), value: int64 }),
-      fc.record({ field: text, type: fc.constant('ullong' as const), value: uint64 }),
-      fc.record({ field: text, type: fc.constant('double' as const), value: fc.double() }),
-      fc.record({ field: text, type: fc.constant('boolean' as const), value: fc.boolean() }),
-      fc.record({ field: text, type: fc.constant('string' as const), value: text }),
+      fc.record({ field: text, type: fc.constant('int' as const), value: int32 }, plain),
+      fc.record({ field: text, type: fc.constant('uint' as const), value: uint32 }, plain),
+      fc.record({ field: text, type: fc.constant('llong' as const), value: int64 }, plain),
+      fc.record({ field: text, type: fc.constant('ullong' as const), value: uint64 }, plain),
+      fc.record({ field: text, type: fc.constant('double' as const), value: fc.double() }, plain),
+      fc.record({ field: text, type: fc.constant('boolean' as const), value: fc.boolean() }, plain),
+      fc.record({ field: text, type: fc.constant('string' as const), value: text }, plain),
     )
     travels(array(typedParameter, 64), fc.array(parameter, { maxLength: 20 }))
   })

@@ -70,8 +70,8 @@ async function observe(shell: Shell, options: Options = {}): Promise<NetworkObse
  * nothing would be resolved anew.
  */
 async function flushNeighbours(shell: Shell, interfaceName: string, options: Options = {}): Promise<void> {
-  await runChecked(shell, ['ip', '-4', 'neighbour', 'flush', 'dev', interfaceName], options)
-  await runChecked(shell, ['ip', '-6', 'neighbour', 'flush', 'dev', interfaceName], options)
+  // Without a family it flushes both, and on a guest's console every command costs.
+  await runChecked(shell, ['ip', 'neighbour', 'flush', 'dev', interfaceName], options)
   const left = await readNeighbours(shell, { ...options, name: interfaceName })
   const fixed = left.find(({ state }) => state.includes('PERMANENT'))
   if (fixed !== undefined)
