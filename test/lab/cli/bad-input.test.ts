@@ -1,0 +1,88 @@
+import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { packageRoot } from '../../../src/config/package-root.ts'
+
+const cli = join(packageRoot(), 'dist', 'cli.js')
+
+interface Ended {
+  readonly status: number
+  readonly stderr: string
+}
+
+function vmr(...args: readonly string[]): Promise<Ended> {
+  return new Promise((resolve) => {
+    execFile(process.execPath, [cli, ...args], { timeout: 60_000 }, (error, _stdout, stderr) =>
+      resolve({ status: typeof error?.code === 'number' ? error.code : 0, stderr }),
+    )
+  })
+}
+
+describe('bad input', function () {
+  this.timeout(90_000)
+  let directory: string
+  before(async () => {
+    directory = await mkdtemp(join(tmpdir(), 'vmr-bad-input-'))
+  })
+  after(() => rm(directory, { recursive: true, force: true }))
+
+  const cases: readonly (readonly [what: string, args: readonly string[], status: number, says: RegExp])[] = [
+    [
+      'an unknown mode',
+      ['vm', 'create', 'r1', '--nic', 'macvtapp'],
+      2,
+      /^vmr: there is no NIC mode "macvtapp"\n.*macvtap/,
+    ],
+    ['a VM name that leaves its folder', ['vm', 'create', '../r1'], 2, /^vmr: "\.\.\/r1" cannot be a VM name/],
+    ['a VM name that is markup', ['vm', 'create', '<r1>'], 2, /^vmr: "<r1>" cannot be a VM name/],
+    ['a VM that is not there', ['vm', 'show', 'vmr-nobody'], 5, /^vmr: there is no VM vmr-nobody/],
+    [
+      'a definition that is not there',
+      ['vm', 'create', 'r1', '--domain', 'nope'],
+      2,
+      /^vmr: there is no domain definition/,
+    ],
+    ['an unknown matrix', ['bench', 'run', '--matrix', 'nope'], 2, /^vmr: there is no "nope" among the matrices/],
+    ['an unknown option', ['vm', 'list', '--nope'], 2, /unknown option/],
+    ['seconds that are none', ['vm', 'stop', 'r1', '--timeout', 'soon'], 2, /^vmr: --timeout takes seconds/],
+    ['a family that is none', ['bench', 'run', '--family', 'ipx'], 2, /^vmr: --family takes ipv4 or ipv6/],
+    ['a URI of another world', ['vm', 'list', '--connect', 'qemu+tls://far/system'], 5, /^vmr: .*qemu:\/\/\/system/s],
+  ]
+  for (const [what, args, status, says] of cases) {
+    it(`${what} is one clear line with what to do, and status ${status}`, async () => {
+      const ended = await vmr(...args)
+      assert.match(ended.stderr, says)
+      assert.equal(ended.status, status)
+      assert.doesNotMatch(ended.stderr, /\n\s+at /, 'no stack trace')
+    })
+  }
+
+  it('a libvirt socket that is missing says where it should be', async () => {
+    const ended = await vmr('vm', 'list', '--connect', `qemu:///system?socket=${directory}/no-sock`)
+    assert.match(ended.stderr, /^vmr: libvirt's socket is missing.*no-sock/)
+    assert.equal(ended.status, 5)
+  })
+
+  it('a libvirt that is silent is given up on', async () => {
+    const path = join(directory, 'silent-sock')
+    const server = createServer(() => undefined).listen(path)
+    try {
+      const ended = await vmr('vm', 'list', '--connect', `qemu:///system?socket=${path}`)
+      assert.match(ended.stderr, /^vmr: libvirt does not answer/)
+      assert.equal(ended.status, 5)
+    } finally {
+      server.close()
+    }
+  })
+
+  it('a definition with a typing error names file, line and field', async () => {
+    const file = join(directory, 'r1.yaml')
+    await writeFile(file, 'os: lab-router\nimage: lab-router\nmemory: 384 MiB\nnics: [{}]\nvcpu: 2\n')
+    const ended = await vmr('vm', 'create', 'r1', '--domain', file)
+    assert.match(ended.stderr, /r1\.yaml:5:1: vcpu: there is no such field/)
+    assert.equal(ended.status, 2)
+  })
+})
