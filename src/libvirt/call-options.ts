@@ -1,3 +1,5 @@
+import { onAbort } from './abort.ts'
+
 /** What every call takes. */
 export interface CallOptions {
   /** Aborting it rejects the call with the signal's reason at once; what the daemon has begun it still completes. */
@@ -26,14 +28,13 @@ export function whenOverdue(
           onEnd(timedOut())
         }, timeoutMs)
       : undefined
-  const onAbort = () => {
+  const forgetAbort = onAbort(signal, () => {
     stop()
     onEnd(signal?.reason)
-  }
-  signal?.addEventListener('abort', onAbort)
+  })
   const stop = () => {
     clearTimeout(timer)
-    signal?.removeEventListener('abort', onAbort)
+    forgetAbort()
   }
   return stop
 }

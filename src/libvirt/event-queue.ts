@@ -1,3 +1,4 @@
+import { onAbort } from './abort.ts'
 import { clientError } from './errors.ts'
 
 /** Events one after the other. Leaving a `for await` loop, `return()` and the signal stop them. */
@@ -38,7 +39,7 @@ export function eventQueue<T>(
   const finish = (error?: unknown) => {
     if (finished) return
     finished = true
-    signal?.removeEventListener('abort', onAbort)
+    forgetAbort()
     if (error !== undefined) failure = { error }
     for (const reader of readers.splice(0)) {
       const taken = takeFailure()
@@ -51,11 +52,10 @@ export function eventQueue<T>(
     finish(error)
     await onStop()
   }
-  const onAbort = () => {
+  const forgetAbort = onAbort(signal, () => {
     waitingEvents.length = 0
     void stop(signal?.reason)
-  }
-  signal?.addEventListener('abort', onAbort)
+  })
 
   const events: Events<T> = {
     next: () => {

@@ -1,4 +1,5 @@
 import type { Duplex } from 'node:stream'
+import { onAbort } from './abort.ts'
 import { type CallOptions, whenOverdue } from './call-options.ts'
 import { ConnectionLostError, clientError, LibvirtError } from './errors.ts'
 import { FrameError, frameReader } from './frame-reader.ts'
@@ -299,11 +300,8 @@ export function rpc(duplex: Duplex, options: RpcOptions): Rpc {
     const { stream } = opened
     if (!stream) throw clientError('rpc', `${procedure.name}: no stream`)
     const { signal } = callOptions
-    if (signal) {
-      const onAbort = () => stream.destroy(signal.reason)
-      signal.addEventListener('abort', onAbort, { once: true })
-      stream.once('close', () => signal.removeEventListener('abort', onAbort))
-    }
+    const forgetAbort = onAbort(signal, () => stream.destroy(signal?.reason))
+    stream.once('close', forgetAbort)
     return { stream, result }
   }
 

@@ -75,7 +75,7 @@ export function wireStream(wire: StreamWire, direction: StreamDirection, backlog
     },
   })
 
-  return {
+  const wired: WiredStream = {
     duplex,
     receive: (status, payload) => {
       if (state === 'aborting') {
@@ -103,5 +103,29 @@ export function wireStream(wire: StreamWire, direction: StreamDirection, backlog
       state = 'over'
       duplex.destroy(error)
     },
+  }
+  return afterHandover(wired)
+}
+
+/**
+ * What comes in the same breath as the stream waits until whoever opened it could attach listeners: an 'error' that
+ * nobody can listen to yet would end the process.
+ */
+function afterHandover(stream: WiredStream): WiredStream {
+  let held: (() => void)[] | undefined = []
+  setImmediate(() => {
+    const actions = held ?? []
+    held = undefined
+    for (const action of actions) action()
+  })
+  const inOrder = (action: () => void) => {
+    if (held) held.push(action)
+    else action()
+  }
+  return {
+    duplex: stream.duplex,
+    receive: (status, payload) => inOrder(() => stream.receive(status, payload)),
+    receiveError: (error) => inOrder(() => stream.receiveError(error)),
+    lose: (error) => inOrder(() => stream.lose(error)),
   }
 }

@@ -21,7 +21,10 @@ export interface SocketEnvironment {
 const systemDirectory = '/var/run/libvirt'
 
 /** Drivers that a daemon on this host may serve, with the modular daemon of each; the test driver has none. */
-const modularDaemons: Readonly<Record<string, string | undefined>> = { qemu: 'virtqemud', test: undefined }
+const modularDaemons = new Map<string, string | undefined>([
+  ['qemu', 'virtqemud'],
+  ['test', undefined],
+])
 
 /**
  * Understands `qemu:///system`, `qemu:///session` and `test:///default`, each also with `+unix` after the driver, and
@@ -36,7 +39,7 @@ export function parseUri(uri: string, environment: SocketEnvironment): Connectio
   const url = new URL(uri)
   const [driver = '', transport = 'unix'] = url.protocol.slice(0, -1).split('+')
   if (transport !== 'unix') throw refuse(`the transport ${transport} is not supported, only unix sockets are`)
-  if (!(driver in modularDaemons)) throw refuse(`the driver ${driver} is not supported, only qemu and test are`)
+  if (!modularDaemons.has(driver)) throw refuse(`the driver ${driver} is not supported, only qemu and test are`)
   if (url.host !== '' || url.username !== '') throw refuse(`a remote host (${url.host}) is not supported`)
   const isSession = url.pathname === '/session'
   if (driver === 'qemu' && !isSession && url.pathname !== '/system') {
@@ -60,7 +63,7 @@ export function parseUri(uri: string, environment: SocketEnvironment): Connectio
   const ofUser = isSession && !environment.isRoot
   const directory = ofUser ? join(environment.userDirectory, 'libvirt') : systemDirectory
   const suffix = environment.readOnly && !ofUser ? 'sock-ro' : 'sock'
-  const modular = modularDaemons[driver]
+  const modular = modularDaemons.get(driver)
   if (mode === 'direct' && modular === undefined) throw refuse(`the driver ${driver} has no modular daemon`)
   const sockets = []
   if (modular !== undefined && mode !== 'legacy') sockets.push(`${directory}/${modular}-${suffix}`)
