@@ -32,7 +32,6 @@ const metadataSchema = z.strictObject({
 
 /** What vmr notes in a domain of its own. A domain without it is not vmr's to change. */
 export type VmrMetadata = Readonly<z.infer<typeof metadataSchema>>
-export type VmrNicMetadata = VmrMetadata['nics'][number]
 
 /** The element for `<metadata>`, and for virDomainSetMetadata with {@link vmrNamespace}. */
 export function metadataElement(metadata: VmrMetadata): XmlElement {

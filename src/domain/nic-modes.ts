@@ -12,14 +12,12 @@ import { parseXmlDocument, positionOf, type XmlSource, xmlError } from './xml/pa
 
 /** What the guest does with its NICs, as the cases measure it. */
 export const nicRoles = ['nic', 'forward', 'ipip6', 'bridge', 'vlan-bridge'] as const
-export type NicRole = (typeof nicRoles)[number]
 
 /**
  * From cold neighbour caches: `outbound-only` works while the guest speaks first, and fails towards it; `lost` fails
  * for at least one of the machines that the role connects.
  */
 const verdictSchema = z.enum(['works', 'outbound-only', 'lost', 'not-measured'])
-export type CarriesVerdict = z.infer<typeof verdictSchema>
 
 const familiesSchema = z.strictObject({ ipv4: verdictSchema, ipv6: verdictSchema })
 const unmeasured = { ipv4: 'not-measured', ipv6: 'not-measured' } as const

@@ -132,7 +132,7 @@ function reachedText(cell: CellResult, direction: string, colours: Colours): str
   if (probes.length === 0) return '-'
   if (probes.every(({ reachable }) => reachable)) return colours.green('yes')
   if (probes.every(({ reachable }) => !reachable)) return colours.red('NO')
-  return colours.yellow('at times')
+  return colours.red('partly')
 }
 
 function throughputTexts(cell: CellResult, direction: string): readonly string[] {
