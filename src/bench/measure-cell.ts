@@ -35,23 +35,8 @@ export interface Bench {
  */
 export async function measureCell(cell: PlannedCell, bench: Bench): Promise<CellResult> {
   const startedAt = new Date()
-  const progress: { -readonly [Key in keyof Measurements]: Measurements[Key] } = {
-    probesBefore: [],
-    throughput: [],
-    probesAfter: [],
-    solicitations: [],
-  }
-  const result = (verdict: CellResult['verdict']): CellResult => ({
-    id: cell.id,
-    case: cell.case,
-    dut: cell.dut,
-    ...(cell.dut === 'vm' ? { mode: cell.mode } : {}),
-    family: cell.family,
-    startedAt: startedAt.toISOString(),
-    seconds: (Date.now() - startedAt.getTime()) / 1000,
-    ...progress,
-    verdict,
-  })
+  const progress: { -readonly [Key in keyof Measurements]: Measurements[Key] } = { ...nothingMeasured }
+  const result = (verdict: CellResult['verdict']) => cellResult(cell, startedAt, progress, verdict)
   try {
     progress.probesBefore = await probeAll(cell, bench)
     progress.throughput = await measureAll(cell, bench, lostDirections(progress.probesBefore))
@@ -67,7 +52,33 @@ export async function measureCell(cell: PlannedCell, bench: Bench): Promise<Cell
 
 type Measurements = Pick<CellResult, 'probesBefore' | 'throughput' | 'probesAfter' | 'solicitations'>
 
-export function errorRecord(error: unknown): { code: string; message: string; hint?: string } {
+const nothingMeasured: Measurements = { probesBefore: [], throughput: [], probesAfter: [], solicitations: [] }
+
+function cellResult(
+  cell: PlannedCell,
+  startedAt: Date,
+  measurements: Measurements,
+  verdict: CellResult['verdict'],
+): CellResult {
+  return {
+    id: cell.id,
+    case: cell.case,
+    dut: cell.dut,
+    ...(cell.dut === 'vm' ? { mode: cell.mode } : {}),
+    family: cell.family,
+    startedAt: startedAt.toISOString(),
+    seconds: (Date.now() - startedAt.getTime()) / 1000,
+    ...measurements,
+    verdict,
+  }
+}
+
+/** The result of a cell whose machines could not be set up. */
+export function unmeasuredCell(cell: PlannedCell, error: unknown): CellResult {
+  return cellResult(cell, new Date(), nothingMeasured, { verdict: 'error', error: errorRecord(error) })
+}
+
+function errorRecord(error: unknown): { code: string; message: string; hint?: string } {
   if (!isVmrError(error)) return { code: 'INTERNAL', message: error instanceof Error ? error.message : String(error) }
   const { code, message, hint } = error
   return { code, message, ...(hint === undefined ? {} : { hint }) }

@@ -13,7 +13,7 @@ import { vyosOs } from '../os/vyos/vyos-os.ts'
 import { waitUntilUsable } from '../os/wait-until-usable.ts'
 import { gatherHostFacts } from '../results/host-facts.ts'
 import { createRunFolder, type RunFolder, readRun, runFolderName } from '../results/run-folder.ts'
-import type { CellResult, Manifest, Run } from '../results/schema.ts'
+import type { Manifest, Run } from '../results/schema.ts'
 import { localShell } from '../shell/local.ts'
 import { serialShell } from '../shell/serial/serial-shell.ts'
 import { labUp } from '../testbed/lab/lab.ts'
@@ -28,7 +28,7 @@ import { undoExecutors } from '../vm/domain-undo.ts'
 import { type CaseDirection, type CaseSetup, caseLinks, type Role } from './cases/bench-case.ts'
 import { benchCases } from './cases/index.ts'
 import type { Matrix } from './matrix.ts'
-import { type Bench, errorRecord, measureCell } from './measure-cell.ts'
+import { type Bench, measureCell, unmeasuredCell } from './measure-cell.ts'
 import { type Plan, type PlannedCell, setupOf } from './plan.ts'
 
 export interface RunRequest {
@@ -127,25 +127,8 @@ async function runSetup(request: RunRequest, run: SetupRun): Promise<SetupFacts>
     })
   } catch (error) {
     signal.throwIfAborted()
-    for (const each of cells) await folder.appendCell(unmeasured(each, error))
+    for (const each of cells) await folder.appendCell(unmeasuredCell(each, error))
     return { domainXml: {}, configs: {} }
-  }
-}
-
-function unmeasured(cell: PlannedCell, error: unknown): CellResult {
-  return {
-    id: cell.id,
-    case: cell.case,
-    dut: cell.dut,
-    ...(cell.dut === 'vm' ? { mode: cell.mode } : {}),
-    family: cell.family,
-    startedAt: new Date().toISOString(),
-    seconds: 0,
-    probesBefore: [],
-    throughput: [],
-    probesAfter: [],
-    solicitations: [],
-    verdict: { verdict: 'error', error: errorRecord(error) },
   }
 }
 

@@ -13,14 +13,20 @@ interface ImageBuildOptions {
 export async function imageBuild(
   { terminal, signal }: CommandContext,
   kind: string,
-  { json, refresh = false as true }: ImageBuildOptions,
+  { json, refresh }: ImageBuildOptions,
 ): Promise<CommandStatus> {
   if (kind !== 'lab')
     throw new VmrError('USAGE', `there is no image ${JSON.stringify(kind.slice(0, 40))} to build`, {
       hint: 'Build `lab`: vmr image build lab',
     })
   const image = await withProgress(terminal, 'building the lab router image', (report) =>
-    buildLabImage({ cacheDirectory: cacheDirectory(), shell: localShell, signal, onProgress: report, refresh }),
+    buildLabImage({
+      cacheDirectory: cacheDirectory(),
+      shell: localShell,
+      signal,
+      onProgress: report,
+      refresh: refresh === true,
+    }),
   )
   if (json) terminal.json(image)
   else {

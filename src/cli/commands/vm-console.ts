@@ -14,7 +14,7 @@ interface VmConsoleOptions {
 export async function vmConsole(
   { terminal, signal }: CommandContext,
   name: string,
-  { force = false as true, connect }: VmConsoleOptions,
+  { force, connect }: VmConsoleOptions,
 ): Promise<CommandStatus> {
   return withConnection(
     connect,
@@ -23,7 +23,7 @@ export async function vmConsole(
       if (!(await isRunning(connection, vm, signal)))
         throw new VmrError('VM_NOT_RUNNING', `${name} does not run`, { hint: `Start it: vmr vm start ${name}` })
       const stream = await withLibvirt(`opening the console of ${name}`, () =>
-        connection.openConsole(vm.domain, { force, signal }),
+        connection.openConsole(vm.domain, { force: force === true, signal }),
       )
       terminal.notice(`console of ${name}; Ctrl-] leaves`)
       const end = await joinTerminal(stream, process, signal)

@@ -14,13 +14,13 @@ interface VmXmlOptions {
 export async function vmXml(
   { terminal, signal }: CommandContext,
   name: string,
-  { json, inactive = false as true, diff, connect }: VmXmlOptions,
+  { json, inactive, diff, connect }: VmXmlOptions,
 ): Promise<CommandStatus> {
   const text = await withConnection(
     connect,
     async (connection) => {
       const { domain } = await findVm(connection, name, signal)
-      if (!diff) return connection.domainXml(domain, { inactive, signal })
+      if (!diff) return connection.domainXml(domain, { inactive: inactive === true, signal })
       const defined = await connection.domainXml(domain, { inactive: true, signal })
       const live = await connection.domainXml(domain, { signal })
       return xmlDiff(readDomainFacts(defined).element, readDomainFacts(live).element, {
