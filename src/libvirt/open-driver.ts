@@ -45,8 +45,13 @@ async function authenticate(rpc: Rpc, options: OpenDriverOptions): Promise<void>
     throw new ConnectError('authentication-refused', 'the daemon asks for SASL authentication, which is not supported')
   }
   const timeoutMs = Math.max(options.timeoutMs, polkitTimeoutMs)
-  const { complete } = await rpc.call(procedures.AUTH_POLKIT, undefined, { signal: options.signal, timeoutMs })
-  if (!complete) throw new ConnectError('authentication-refused', 'polkit authentication is not complete')
+  try {
+    const { complete } = await rpc.call(procedures.AUTH_POLKIT, undefined, { signal: options.signal, timeoutMs })
+    if (!complete) throw new ConnectError('authentication-refused', 'polkit authentication is not complete')
+  } catch (error) {
+    if (!(error instanceof LibvirtError) || isTimeout(error)) throw error
+    throw new ConnectError('authentication-refused', `polkit authentication: ${error.message}`, { cause: error })
+  }
 }
 
 function connectError(error: unknown, driverUri: string): unknown {
@@ -59,10 +64,7 @@ function connectError(error: unknown, driverUri: string): unknown {
   if (!(error instanceof LibvirtError)) return error
   const refused =
     hasCode(error, 'VIR_ERR_AUTH_FAILED') ||
-    hasCode(error, 'VIR_ERR_AUTH_CANCELLED') ||
-    hasCode(error, 'VIR_ERR_AUTH_UNAVAILABLE') ||
     hasCode(error, 'VIR_ERR_ACCESS_DENIED') ||
-    error.domain === 'VIR_FROM_POLKIT' ||
     error.message === 'authentication required'
   return new ConnectError(refused ? 'authentication-refused' : 'open-refused', `${driverUri}: ${error.message}`, cause)
 }

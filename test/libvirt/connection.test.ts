@@ -180,7 +180,7 @@ describe('connecting', () => {
     try {
       await assert.rejects(
         connect(daemon.uri),
-        failsToConnect('authentication-refused', /qemu:\/\/\/system: .*access denied by policy/),
+        failsToConnect('authentication-refused', /polkit authentication: .*access denied by policy/),
       )
     } finally {
       await daemon.close()

@@ -62,7 +62,6 @@ const fewParameters = struct({ parameters: array(typedParameter, 16), count: int
 // biome-ignore format: one row a procedure
 const rows = [
   ['CONNECT_OPEN', 1, struct({ uri: nullable(string), flags }), nothing],
-  ['CONNECT_CLOSE', 2, nothing, nothing],
   ['CONNECT_GET_TYPE', 3, nothing, struct({ type: string })],
   ['CONNECT_GET_VERSION', 4, nothing, struct({ version: ucounter })],
   ['NODE_GET_INFO', 6, nothing, struct({
