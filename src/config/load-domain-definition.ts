@@ -1,11 +1,7 @@
-import { existsSync } from 'node:fs'
-import { readdir } from 'node:fs/promises'
-import { basename, dirname, isAbsolute, join, resolve } from 'node:path'
-import envPaths from 'env-paths'
-import { VmrError } from '../errors/vmr-error.ts'
+import { basename, dirname, isAbsolute, join } from 'node:path'
 import { type DomainDefinition, domainDefinitionSchema } from './domain-definition.ts'
+import { configDirectories, findYaml } from './find-config-file.ts'
 import { loadYaml } from './load-yaml.ts'
-import { packageRoot } from './package-root.ts'
 
 export interface LoadedDomainDefinition {
   /** What it is called: the file's name without directory and .yaml. */
@@ -15,15 +11,6 @@ export interface LoadedDomainDefinition {
   readonly definition: DomainDefinition
 }
 
-/** Where a definition named without a path is looked for, the first that has it: the current directory's, the user's, vmr's own. */
-export function domainDirectories(): readonly string[] {
-  return [
-    join(process.cwd(), 'domains'),
-    join(envPaths('vmr', { suffix: '' }).config, 'domains'),
-    join(packageRoot(), 'domains'),
-  ]
-}
-
 /**
  * Loads a definition by name (`lab-router`) or by path (`./r1.yaml`: anything with a slash or ending in .yaml or .yml).
  *
@@ -31,26 +18,15 @@ export function domainDirectories(): readonly string[] {
  */
 export async function loadDomainDefinition(
   nameOrPath: string,
-  directories: readonly string[] = domainDirectories(),
+  directories: readonly string[] = configDirectories('domains'),
 ): Promise<LoadedDomainDefinition> {
-  const file = await findDefinition(nameOrPath, directories)
+  const file = await findYaml(directories, nameOrPath, (shown) => `there is no domain definition ${shown}`)
   const definition = await loadYaml(file, domainDefinitionSchema)
   return {
     name: basename(file).replace(/\.ya?ml$/, ''),
     file,
     definition: withAbsolutePaths(definition, dirname(file)),
   }
-}
-
-async function findDefinition(nameOrPath: string, directories: readonly string[]): Promise<string> {
-  if (nameOrPath.includes('/') || /\.ya?ml$/.test(nameOrPath)) return resolve(nameOrPath)
-  const found = directories.map((directory) => join(directory, `${nameOrPath}.yaml`)).find((file) => existsSync(file))
-  if (found !== undefined) return found
-  const known = await Promise.all(directories.map((directory) => readdir(directory).catch(() => [])))
-  const names = new Set(known.flat().flatMap((name) => (name.endsWith('.yaml') ? [name.replace(/\.yaml$/, '')] : [])))
-  throw new VmrError('CONFIG_NOT_FOUND', `there is no domain definition ${JSON.stringify(nameOrPath.slice(0, 80))}`, {
-    hint: `Known: ${[...names].sort().join(', ') || 'none'}. Or give the path of a .yaml file.`,
-  })
 }
 
 function withAbsolutePaths(definition: DomainDefinition, directory: string): DomainDefinition {

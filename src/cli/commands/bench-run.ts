@@ -5,17 +5,15 @@ import { runPlan } from '../../bench/runner.ts'
 import { findConfigFile } from '../../config/find-config-file.ts'
 import { loadDomainDefinition } from '../../config/load-domain-definition.ts'
 import { loadYaml } from '../../config/load-yaml.ts'
-import { cacheDirectory, journalDirectory } from '../../config/paths.ts'
+import { journalDirectory } from '../../config/paths.ts'
 import type { Accelerator } from '../../domain/domain-xml.ts'
 import { findNicMode, loadNicModes } from '../../domain/nic-modes.ts'
 import { VmrError } from '../../errors/vmr-error.ts'
-import { buildLabImage } from '../../image/lab-image.ts'
 import { runReport } from '../../report/run-report.ts'
 import { terminalTable } from '../../report/terminal-table.ts'
-import { localShell } from '../../shell/local.ts'
 import { loadTestbed } from '../../testbed/testbed.ts'
-import { detectAccelerator } from '../../vm/accelerator.ts'
 import { withConnection } from '../../vm/host.ts'
+import { prepareGuest } from '../../vm/prepare-guest.ts'
 import type { CommandContext, CommandStatus } from '../context.ts'
 import { withProgress } from '../progress.ts'
 
@@ -50,20 +48,7 @@ export async function benchRun({ terminal, signal }: CommandContext, options: Be
   const testbedName = 'lab'
   const testbed = await loadTestbed(testbedName)
   const run = await withProgress(terminal, options.matrix, async (report) => {
-    const image = await buildLabImage({
-      cacheDirectory: cacheDirectory(),
-      shell: localShell,
-      signal,
-      onProgress: report,
-    })
-    const { accelerator } = await detectAccelerator({
-      ...image,
-      requested: options.accel,
-      shell: localShell,
-      cacheDirectory: cacheDirectory(),
-      signal,
-      onProgress: report,
-    })
+    const { image, accelerator } = await prepareGuest({ requested: options.accel, signal, onProgress: report })
     return withConnection(
       options.connect,
       (connection) =>

@@ -1,10 +1,8 @@
 import { journalDirectory } from '../../config/paths.ts'
-import { labDown, labPurpose, labStatus, labUp } from '../../testbed/lab/lab.ts'
+import { labDown, labStatus } from '../../testbed/lab/lab.ts'
 import { loadTestbed } from '../../testbed/testbed.ts'
-import { openJournal } from '../../undo/journal.ts'
 import { describeStep } from '../../undo/steps.ts'
-import { withUndo } from '../../undo/undo-all.ts'
-import { undoExecutors } from '../../vm/domain-undo.ts'
+import { makeStandingLab } from '../../vm/standing-lab.ts'
 import type { CommandContext, CommandStatus } from '../context.ts'
 import { withProgress } from '../progress.ts'
 
@@ -16,14 +14,7 @@ const testbedName = 'lab'
 
 export async function labUpCommand({ terminal, signal }: CommandContext, { json }: LabOptions): Promise<CommandStatus> {
   const testbed = await loadTestbed(testbedName)
-  const made = await withProgress(terminal, 'lab', async (report) => {
-    const journal = await openJournal({ directory: journalDirectory(), purpose: labPurpose(testbed) })
-    return withUndo(journal, { executors: undoExecutors }, async (tracked) => {
-      const parts = await labUp(testbed, { journal: tracked, signal, onProgress: report })
-      await tracked.keep()
-      return parts
-    })
-  })
+  const made = await withProgress(terminal, 'lab', (report) => makeStandingLab(testbed, { signal, onProgress: report }))
   if (json) terminal.json({ made })
   else terminal.result(made.length === 0 ? 'the lab is up' : `the lab is up; made ${made.join(', ')}`)
   return undefined

@@ -1,19 +1,17 @@
 import packageJson from '../../../package.json' with { type: 'json' }
 import { loadDomainDefinition } from '../../config/load-domain-definition.ts'
-import { cacheDirectory, journalDirectory } from '../../config/paths.ts'
+import { journalDirectory } from '../../config/paths.ts'
 import { checkVmName } from '../../config/vm-name.ts'
 import type { Accelerator } from '../../domain/domain-xml.ts'
 import { findNicMode, loadNicModes } from '../../domain/nic-modes.ts'
-import { buildLabImage } from '../../image/lab-image.ts'
-import { localShell } from '../../shell/local.ts'
-import { labPurpose, labUp } from '../../testbed/lab/lab.ts'
 import { loadTestbed } from '../../testbed/testbed.ts'
 import { openJournal } from '../../undo/journal.ts'
 import { withUndo } from '../../undo/undo-all.ts'
-import { detectAccelerator } from '../../vm/accelerator.ts'
 import { createVm, planVm, vmPurpose } from '../../vm/create.ts'
 import { undoExecutors } from '../../vm/domain-undo.ts'
 import { withConnection } from '../../vm/host.ts'
+import { prepareGuest } from '../../vm/prepare-guest.ts'
+import { makeStandingLab } from '../../vm/standing-lab.ts'
 import type { CommandContext, CommandStatus } from '../context.ts'
 import { withProgress } from '../progress.ts'
 
@@ -38,20 +36,7 @@ export async function vmCreate(
   const definition = await loadDomainDefinition(options.domain)
   const testbed = await loadTestbed(options.testbed)
   const outcome = await withProgress(terminal, name, async (report) => {
-    const image = await buildLabImage({
-      cacheDirectory: cacheDirectory(),
-      shell: localShell,
-      signal,
-      onProgress: report,
-    })
-    const { accelerator, reason } = await detectAccelerator({
-      ...image,
-      requested: options.accel,
-      shell: localShell,
-      cacheDirectory: cacheDirectory(),
-      signal,
-      onProgress: report,
-    })
+    const { image, accelerator, reason } = await prepareGuest({ requested: options.accel, signal, onProgress: report })
     const plan = await planVm({
       name,
       definition,
@@ -67,14 +52,9 @@ export async function vmCreate(
     const created = await withConnection(
       options.connect,
       async (connection) => {
-        const directory = journalDirectory()
-        const lab = await openJournal({ directory, purpose: labPurpose(testbed) })
-        await withUndo(lab, { executors: undoExecutors }, async (journal) => {
-          report('making the lab')
-          await labUp(testbed, { journal, signal })
-          await journal.keep()
-        })
-        const vm = await openJournal({ directory, purpose: vmPurpose(name) })
+        report('making the lab')
+        await makeStandingLab(testbed, { signal })
+        const vm = await openJournal({ directory: journalDirectory(), purpose: vmPurpose(name) })
         return withUndo(vm, { executors: undoExecutors }, async (journal) => {
           const made = await createVm(connection, plan, { journal, signal, accelerator, onProgress: report })
           await made.session.close()
