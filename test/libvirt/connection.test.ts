@@ -9,9 +9,7 @@ import fc from 'fast-check'
 import {
   ConnectError,
   type ConnectFailure,
-  type Connection,
   ConnectionLostError,
-  type ConnectOptions,
   connect,
   connectOver,
   isDomainNotFound,
@@ -20,30 +18,11 @@ import {
 } from '../../src/libvirt/index.ts'
 import { encodeHeader, programs } from '../../src/libvirt/protocol/message.ts'
 import { procedures } from '../../src/libvirt/protocol/procedures.ts'
-import { type FakeBehaviour, type FakeDaemon, fakeDaemon } from './fake-daemon.ts'
+import { type FakeBehaviour, fakeDaemon, withFake } from './fake-daemon.ts'
 
 const run = promisify(execFile)
 const domain = { name: 'r1', uuid: '6695eb01-f6a4-8304-79aa-97f2502e193f', id: 1 }
 const noDomain = 42
-
-/** Runs against a fake daemon, and ends both whatever happens. */
-async function withFake(
-  behaviour: FakeBehaviour,
-  action: (connection: Connection, daemon: FakeDaemon) => Promise<void>,
-  options?: ConnectOptions,
-): Promise<void> {
-  const daemon = await fakeDaemon(behaviour)
-  try {
-    const connection = await connect(daemon.uri, options)
-    try {
-      await action(connection, daemon)
-    } finally {
-      await connection.close()
-    }
-  } finally {
-    await daemon.close()
-  }
-}
 
 async function inDirectory(action: (directory: string) => Promise<void>): Promise<void> {
   const directory = await mkdtemp(join(tmpdir(), 'libvirt-test-'))

@@ -1,15 +1,9 @@
 import assert from 'node:assert/strict'
-import {
-  type Connection,
-  ConnectionLostError,
-  connect,
-  type Domain,
-  type DomainEvent,
-} from '../../src/libvirt/index.ts'
+import { ConnectionLostError, type Domain, type DomainEvent } from '../../src/libvirt/index.ts'
 import { procedures } from '../../src/libvirt/protocol/procedures.ts'
 import { domain as domainCodec } from '../../src/libvirt/protocol/types.ts'
 import { int, string, struct } from '../../src/libvirt/protocol/xdr.ts'
-import { type FakeBehaviour, type FakeCall, type FakeClient, type FakeDaemon, fakeDaemon } from './fake-daemon.ts'
+import { type FakeBehaviour, type FakeCall, type FakeClient, type FakeDaemon, withFake } from './fake-daemon.ts'
 
 const domain: Domain = { name: 'r1', uuid: '6695eb01-f6a4-8304-79aa-97f2502e193f', id: 1 }
 const lifecycleMessage = struct({ callbackId: int, domain: domainCodec, event: int, detail: int })
@@ -33,23 +27,6 @@ function registering(then: (call: FakeCall, callbackId: number) => void = () => 
     CONNECT_DOMAIN_EVENT_CALLBACK_DEREGISTER_ANY: (call) =>
       call.reply(procedures.CONNECT_DOMAIN_EVENT_CALLBACK_DEREGISTER_ANY, undefined),
     CONNECT_GET_TYPE: (call) => call.reply(procedures.CONNECT_GET_TYPE, { type: 'QEMU' }),
-  }
-}
-
-async function withFake(
-  behaviour: FakeBehaviour,
-  action: (connection: Connection, daemon: FakeDaemon) => Promise<void>,
-): Promise<void> {
-  const daemon = await fakeDaemon(behaviour)
-  try {
-    const connection = await connect(daemon.uri)
-    try {
-      await action(connection, daemon)
-    } finally {
-      await connection.close()
-    }
-  } finally {
-    await daemon.close()
   }
 }
 

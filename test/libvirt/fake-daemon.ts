@@ -3,6 +3,7 @@ import { createServer, type Server, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { frameReader } from '../../src/libvirt/frame-reader.ts'
+import { type Connection, type ConnectOptions, connect } from '../../src/libvirt/index.ts'
 import {
   encodeHeader,
   encodeMessage,
@@ -150,5 +151,24 @@ function fakeCall(client: FakeClient, header: MessageHeader, payload: Buffer): F
       void client.socket.write(
         encodeMessage({ ...packet, status: messageStatus.error }, remoteError, error(code, message)),
       ),
+  }
+}
+
+/** Connects to a fake daemon for the action, and ends both whatever happens. */
+export async function withFake(
+  behaviour: FakeBehaviour,
+  action: (connection: Connection, daemon: FakeDaemon) => Promise<void>,
+  options?: ConnectOptions,
+): Promise<void> {
+  const daemon = await fakeDaemon(behaviour)
+  try {
+    const connection = await connect(daemon.uri, options)
+    try {
+      await action(connection, daemon)
+    } finally {
+      await connection.close()
+    }
+  } finally {
+    await daemon.close()
   }
 }

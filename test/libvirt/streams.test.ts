@@ -4,42 +4,24 @@ import { once } from 'node:events'
 import { buffer, text } from 'node:stream/consumers'
 import { finished, pipeline } from 'node:stream/promises'
 import fc from 'fast-check'
-import {
-  type Connection,
-  ConnectionLostError,
-  type ConnectOptions,
-  connect,
-  type Domain,
-  LibvirtError,
-} from '../../src/libvirt/index.ts'
+import { ConnectionLostError, type Domain, LibvirtError } from '../../src/libvirt/index.ts'
 import { messageStatus } from '../../src/libvirt/protocol/message.ts'
 import { procedures } from '../../src/libvirt/protocol/procedures.ts'
-import { type FakeBehaviour, type FakeCall, type FakeClient, type FakeDaemon, fakeDaemon } from './fake-daemon.ts'
+import { type FakeBehaviour, type FakeCall, type FakeClient, withFake } from './fake-daemon.ts'
 
 const domain: Domain = { name: 'r1', uuid: '6695eb01-f6a4-8304-79aa-97f2502e193f', id: 1 }
 const volume = { pool: 'default', name: 'disk', key: '/disk' }
 const operationFailed = 9
 
-async function withFake(
-  behaviour: FakeBehaviour,
-  action: (connection: Connection, daemon: FakeDaemon) => Promise<void>,
-  options?: ConnectOptions,
-): Promise<void> {
-  const daemon = await fakeDaemon({
+/** A fake that answers the question with which these tests see that the connection goes on. */
+function withStreams(behaviour: FakeBehaviour, ...rest: DropFirst<Parameters<typeof withFake>>): Promise<void> {
+  const answering: FakeBehaviour = {
     CONNECT_GET_TYPE: (call) => call.reply(procedures.CONNECT_GET_TYPE, { type: 'QEMU' }),
     ...behaviour,
-  })
-  try {
-    const connection = await connect(daemon.uri, options)
-    try {
-      await action(connection, daemon)
-    } finally {
-      await connection.close()
-    }
-  } finally {
-    await daemon.close()
   }
+  return withFake(answering, ...rest)
 }
+type DropFirst<Items extends readonly unknown[]> = Items extends readonly [unknown, ...infer Rest] ? Rest : never
 
 /** Opens the stream, then does `then` with it. */
 function opening(then: (call: FakeCall) => void): FakeBehaviour {
@@ -73,7 +55,7 @@ const settled = (milliseconds: number) => new Promise((resolve) => setTimeout(re
 describe('console stream', () => {
   it('carries data both ways and ends when the guest stops', async () => {
     const calls: FakeCall[] = []
-    await withFake(
+    await withStreams(
       {
         ...opening((call) => {
           calls.push(call)
@@ -100,7 +82,7 @@ describe('console stream', () => {
   })
 
   it('does not lose what comes in the same breath as the answer', () =>
-    withFake(
+    withStreams(
       opening((call) => call.stream('continue', Buffer.from('at once'))),
       async (connection) => {
         const console = await connection.openConsole(domain)
@@ -110,7 +92,7 @@ describe('console stream', () => {
     ))
 
   it('says who has it, when somebody else has it', () =>
-    withFake(
+    withStreams(
       { DOMAIN_OPEN_CONSOLE: (call) => call.fail(operationFailed, 'Active console session exists for this domain') },
       async (connection) => {
         await assert.rejects(connection.openConsole(domain), {
@@ -121,7 +103,7 @@ describe('console stream', () => {
     ))
 
   it('fails with libvirt’s error when the daemon aborts it', () =>
-    withFake(
+    withStreams(
       opening((call) => call.failStream(operationFailed, 'console was taken over')),
       async (connection) => {
         const console = await connection.openConsole(domain)
@@ -134,7 +116,7 @@ describe('console stream', () => {
     ))
 
   it('fails when the connection is lost in mid-stream', () =>
-    withFake(
+    withStreams(
       opening((call) => {
         call.stream('continue', Buffer.from('half a li'))
         call.client.socket.end()
@@ -147,7 +129,7 @@ describe('console stream', () => {
 
   it('aborts on the daemon when destroyed, and later packets harm nobody', async () => {
     const calls: FakeCall[] = []
-    await withFake(
+    await withStreams(
       opening((call) => calls.push(call)),
       async (connection, daemon) => {
         const console = await connection.openConsole(domain)
@@ -166,7 +148,7 @@ describe('console stream', () => {
   })
 
   it('ends with the signal’s reason, long after it was opened', () =>
-    withFake(
+    withStreams(
       opening(() => {}),
       async (connection) => {
         const controller = new AbortController()
@@ -180,7 +162,7 @@ describe('console stream', () => {
 
   it('is given back to the daemon when it opens after the caller has given up', async () => {
     const calls: FakeCall[] = []
-    await withFake({ DOMAIN_OPEN_CONSOLE: (call) => calls.push(call) }, async (connection, daemon) => {
+    await withStreams({ DOMAIN_OPEN_CONSOLE: (call) => calls.push(call) }, async (connection, daemon) => {
       const controller = new AbortController()
       const opening = connection.openConsole(domain, { signal: controller.signal })
       await connection.hypervisorType()
@@ -197,7 +179,7 @@ describe('console stream', () => {
   })
 
   it('is destroyed without an error when the connection is closed on purpose', () =>
-    withFake(
+    withStreams(
       opening(() => {}),
       async (connection) => {
         const console = await connection.openConsole(domain)
@@ -214,7 +196,7 @@ describe('volume stream', () => {
     const calls: FakeCall[] = []
     await fc.assert(
       fc.asyncProperty(fc.array(fc.uint8Array({ minLength: 1, maxLength: 3000 }), { maxLength: 10 }), (packets) =>
-        withFake(
+        withStreams(
           {
             ...opening((call) => {
               calls.push(call)
@@ -237,7 +219,7 @@ describe('volume stream', () => {
   it('uploads in packets that any daemon takes, and finishes when the daemon has confirmed', async () => {
     const calls: FakeCall[] = []
     let confirmed = false
-    await withFake(
+    await withStreams(
       {
         ...opening((call) => calls.push(call)),
         onPacket: (client) => {
@@ -264,7 +246,7 @@ describe('volume stream', () => {
   })
 
   it('fails an upload that the daemon cannot store', async () => {
-    await withFake(
+    await withStreams(
       opening((call) => call.failStream(38, 'No space left on device')),
       async (connection) => {
         const upload = await connection.uploadVolume(volume)
@@ -296,7 +278,7 @@ describe('volume stream', () => {
       }
       call.stream('continue')
     }
-    await withFake(
+    await withStreams(
       {
         ...opening((call) => {
           calls.push(call)
@@ -319,7 +301,7 @@ describe('volume stream', () => {
   it('fails a stream whose reader is too far behind while calls must go on', async () => {
     const packet = Buffer.alloc(256 * 1024, 'x')
     const pending: FakeCall[] = []
-    await withFake(
+    await withStreams(
       {
         ...opening((call) => {
           for (let index = 0; index < 20; index++) call.stream('continue', packet)
