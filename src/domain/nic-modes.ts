@@ -10,9 +10,6 @@ import { isOpenVSwitch } from './nic-support.ts'
 import { childElements, firstChild, type XmlElement } from './xml/element.ts'
 import { parseXmlDocument, positionOf, type XmlSource, xmlError } from './xml/parse.ts'
 
-/** What the guest does with its NICs, as the cases measure it. */
-export const nicRoles = ['nic', 'forward', 'ipip6', 'bridge', 'vlan-bridge'] as const
-
 /**
  * From cold neighbour caches: `outbound-only` works while the guest speaks first, and fails towards it; `lost` fails
  * for at least one of the machines that the role connects.
@@ -28,6 +25,7 @@ const wordsSchema = z.string().trim().min(1).max(4000)
 const aboutSchema = z.strictObject({
   summary: wordsSchema.max(200).default('A mode of your own, not described in its file.'),
   managementOnly: z.boolean().default(false),
+  /** By what the guest does with its NICs, as the cases measure it. */
   carries: z
     .strictObject({
       nic: familiesSchema.default(unmeasured),

@@ -14,7 +14,6 @@ import {
   uuid,
   type Xdr,
   XdrError,
-  type XdrValue,
 } from './xdr.ts'
 
 /**
@@ -75,7 +74,6 @@ export const remoteError = struct({
   int2: int,
   net: nullable(network),
 })
-export type RemoteError = XdrValue<typeof remoteError>
 
 /** REMOTE_CPUMAP_MAX: the longest CPU map, in bytes: one bit a CPU, the lowest first. */
 export const cpuMap = opaque(2048)
