@@ -18,6 +18,7 @@ import { findDomain } from './find-vm.ts'
 import { guestAccess } from './guest-access.ts'
 import { withLibvirt } from './libvirt-failure.ts'
 import { type ResolvedNics, resolveNics } from './resolve-nics.ts'
+import { withVmLock } from './vm-lock.ts'
 
 export interface VmRequest {
   readonly name: string
@@ -104,9 +105,13 @@ export interface CreatedVm extends BootedGuest {
 /**
  * Prepares the uplinks, defines the domain, boots it and logs in.
  *
- * @throws VmrError VM_EXISTS, UPLINK_NOT_FOUND, UPLINK_BUSY, LIBVIRT_FAILED, and what bootGuest throws.
+ * @throws VmrError VM_EXISTS, UPLINK_NOT_FOUND, UPLINK_BUSY, LIBVIRT_FAILED, HOST_BUSY, and what bootGuest throws.
  */
-export async function createVm(connection: Connection, plan: PlannedVm, options: CreateOptions): Promise<CreatedVm> {
+export function createVm(connection: Connection, plan: PlannedVm, options: CreateOptions): Promise<CreatedVm> {
+  return withVmLock(plan.name, options, () => makeVm(connection, plan, options))
+}
+
+async function makeVm(connection: Connection, plan: PlannedVm, options: CreateOptions): Promise<CreatedVm> {
   const { journal, signal, accelerator, onProgress } = options
   const { name, uuid, xml, nics, directory } = plan
   if ((await findDomain(connection, name, signal)) !== undefined)

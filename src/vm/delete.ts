@@ -6,17 +6,25 @@ import { vmDirectory, vmPurpose } from './create.ts'
 import { removeDomain, undoExecutors } from './domain-undo.ts'
 import type { Vm } from './find-vm.ts'
 import { withLibvirt } from './libvirt-failure.ts'
+import { withVmLock } from './vm-lock.ts'
+
+export interface DeleteOptions {
+  readonly journalDirectory: string
+  readonly onStep?: (step: UndoneStep) => void
+  /** Ends only the wait for another vmr that changes the VM: a removal that has begun goes to its end. */
+  readonly signal?: AbortSignal
+}
 
 /**
  * Ends and forgets a VM, and takes back what was made for it: its serial log, and bridges that no other VM uses.
  *
- * @throws VmrError LIBVIRT_FAILED; CLEANUP_INCOMPLETE when something could not be taken back.
+ * @throws VmrError HOST_BUSY, LIBVIRT_FAILED; CLEANUP_INCOMPLETE when something could not be taken back.
  */
-export async function deleteVm(
-  connection: Connection,
-  { domain }: Vm,
-  options: { readonly journalDirectory: string; readonly onStep?: (step: UndoneStep) => void },
-): Promise<void> {
+export function deleteVm(connection: Connection, vm: Vm, options: DeleteOptions): Promise<void> {
+  return withVmLock(vm.domain.name, options, () => removeVm(connection, vm, options))
+}
+
+async function removeVm(connection: Connection, { domain }: Vm, options: DeleteOptions): Promise<void> {
   await withLibvirt(`removing ${domain.name}`, () => removeDomain(connection, domain))
   const journals = await listJournals(options.journalDirectory)
   for (const { path, purpose } of journals) {

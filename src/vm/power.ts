@@ -4,6 +4,7 @@ import { throwIfAborted } from '../shell/abort.ts'
 import { destroyIfRunning } from './domain-undo.ts'
 import type { Vm } from './find-vm.ts'
 import { withLibvirt } from './libvirt-failure.ts'
+import { withVmLock } from './vm-lock.ts'
 
 const pollMs = 100
 
@@ -21,12 +22,18 @@ export type StopOutcome =
   /** The guest did not power off in time, and QEMU was ended. */
   | { readonly how: 'ended'; readonly seconds: number }
 
+export interface StopOptions {
+  /** How long the guest may take to power off by itself. */
+  readonly timeoutMs: number
+  readonly signal: AbortSignal
+}
+
 /** Asks the guest to power off by ACPI, and ends QEMU when the time is over. Says which it was. */
-export async function stopVm(
-  connection: Connection,
-  vm: Vm,
-  { timeoutMs, signal }: { readonly timeoutMs: number; readonly signal: AbortSignal },
-): Promise<StopOutcome> {
+export function stopVm(connection: Connection, vm: Vm, options: StopOptions): Promise<StopOutcome> {
+  return withVmLock(vm.domain.name, { signal: options.signal }, () => shutDown(connection, vm, options))
+}
+
+async function shutDown(connection: Connection, vm: Vm, { timeoutMs, signal }: StopOptions): Promise<StopOutcome> {
   if (!(await isRunning(connection, vm, signal))) return { how: 'was not running' }
   const start = performance.now()
   const seconds = () => (performance.now() - start) / 1000

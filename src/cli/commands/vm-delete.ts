@@ -36,6 +36,7 @@ export async function vmDelete(
       const removed: string[] = []
       await deleteVm(connection, vm, {
         journalDirectory: journalDirectory(),
+        signal,
         onStep: ({ step, outcome }) => {
           if (outcome === 'undone') removed.push(describeStep(step))
         },

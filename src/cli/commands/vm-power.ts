@@ -4,6 +4,7 @@ import { findVm } from '../../vm/find-vm.ts'
 import { guestAccess } from '../../vm/guest-access.ts'
 import { withConnection } from '../../vm/host.ts'
 import { isRunning, stopVm } from '../../vm/power.ts'
+import { withVmLock } from '../../vm/vm-lock.ts'
 import type { CommandContext, CommandStatus } from '../context.ts'
 import { withProgress } from '../progress.ts'
 
@@ -21,16 +22,18 @@ export async function vmStart(
     connect,
     async (connection) => {
       const vm = await findVm(connection, name, signal)
-      if (await isRunning(connection, vm, signal)) return { started: false as const }
-      return withProgress(terminal, name, async (report) => {
-        const { session, readyAfterMs, retried } = await bootGuest(connection, vm.domain, {
-          ...guestAccess(vm.facts.accelerator ?? 'tcg'),
-          signal,
-          onState: ({ state }) => report(`booting: ${state}`),
-          onRetry: () => report('the boot hung, trying once more'),
+      return withVmLock(name, { signal }, async () => {
+        if (await isRunning(connection, vm, signal)) return { started: false as const }
+        return withProgress(terminal, name, async (report) => {
+          const { session, readyAfterMs, retried } = await bootGuest(connection, vm.domain, {
+            ...guestAccess(vm.facts.accelerator ?? 'tcg'),
+            signal,
+            onState: ({ state }) => report(`booting: ${state}`),
+            onRetry: () => report('the boot hung, trying once more'),
+          })
+          await session.close()
+          return { started: true as const, readyAfterSeconds: Number((readyAfterMs / 1000).toFixed(2)), retried }
         })
-        await session.close()
-        return { started: true as const, readyAfterSeconds: Number((readyAfterMs / 1000).toFixed(2)), retried }
       })
     },
     signal,
