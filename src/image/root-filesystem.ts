@@ -93,6 +93,8 @@ const wantedModules = [
   'virtio_net',
   'virtio_rng',
   'virtio_balloon',
+  'virtio_blk',
+  'isofs',
   'button',
   'evdev',
   '8021q',
@@ -299,10 +301,13 @@ async function readKernel(root: string): Promise<RootFilesystem> {
 /** Only the folders that hold what a router in a virtual machine can need: the rest is thousands of drivers. */
 const moduleDirectories = [
   'kernel/drivers/acpi',
+  'kernel/drivers/block',
+  'kernel/drivers/cdrom',
   'kernel/drivers/char/hw_random',
   'kernel/drivers/input',
   'kernel/drivers/net',
   'kernel/drivers/virtio',
+  'kernel/fs/isofs',
   'kernel/net',
 ]
 
