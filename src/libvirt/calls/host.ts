@@ -50,6 +50,13 @@ export function hostCalls({ call }: Rpc) {
       const args = { emulator, arch, machine, virtType, flags: 0 }
       return (await call(procedures.CONNECT_GET_DOMAIN_CAPABILITIES, args, options)).xml
     },
+    /**
+     * What a domain's XML becomes in the hypervisor's own words, as `qemu-argv`; nothing is defined or changed. XML that
+     * this libvirt does not take is refused as it would be on definition.
+     */
+    domainXmlToNative: async (format: string, domainXml: string, options?: CallOptions): Promise<string> =>
+      (await call(procedures.DOMAIN_XML_TO_NATIVE, { nativeFormat: format, domainXml, flags: 0 }, options))
+        .nativeConfig,
     /** SMBIOS facts of the host, as XML. */
     sysinfo: async (options?: CallOptions): Promise<string> =>
       (await call(procedures.CONNECT_GET_SYSINFO, { flags: 0 }, options)).xml,
