@@ -66,8 +66,12 @@ function cellResult(
     dut: cell.dut,
     ...(cell.dut === 'vm' ? { mode: cell.mode } : {}),
     family: cell.family,
+    form: 'static',
     startedAt: startedAt.toISOString(),
     seconds: (Date.now() - startedAt.getTime()) / 1000,
+    loadSeconds: 0,
+    complete: true,
+    actors: {},
     ...measurements,
     verdict,
   }
@@ -177,10 +181,15 @@ async function measureAll(cell: PlannedCell, bench: Bench, lost: readonly string
   const directions = throughput.directions === 'both' ? setup.directions : setup.directions.slice(0, 1)
   const records: ThroughputRecord[] = []
   for (const direction of directions) {
-    if (lost.includes(direction.name)) records.push({ status: 'unreachable', direction: direction.name })
+    if (lost.includes(direction.name))
+      records.push({ status: 'unreachable', way: wayOf(direction, setup), direction: direction.name })
     else records.push(await measureDirection(cell, bench, throughput, direction))
   }
   return records
+}
+
+function wayOf(direction: CaseDirection, { directions }: CaseSetup): 'there' | 'back' {
+  return direction === directions[0] ? 'there' : 'back'
 }
 
 async function measureDirection(
@@ -205,6 +214,7 @@ async function measureDirection(
     const name = `${cell.id}/${direction.name.replace('>', '-to-')}-${tool}-${repetition}.${tool === 'iperf3' ? 'json' : 'txt'}`
     samples.push({
       ...sample,
+      visit: 1,
       ...(retransmits === undefined ? {} : { retransmits }),
       ...(lossShare === undefined ? {} : { lossShare }),
       ...(jitterMs === undefined ? {} : { jitterMs }),
@@ -227,7 +237,10 @@ async function measureDirection(
   })
   return {
     status: 'measured',
+    way: wayOf(direction, setup),
     direction: direction.name,
+    protocol: 'tcp',
+    streams,
     samples,
     summary: { ...summary, ...(interval === undefined ? {} : { interval }) },
     wireLimitBitsPerSecond: limit,

@@ -13,7 +13,7 @@ import { vyosOs } from '../os/vyos/vyos-os.ts'
 import { waitUntilUsable } from '../os/wait-until-usable.ts'
 import { gatherHostFacts } from '../results/host-facts.ts'
 import { createRunFolder, type RunFolder, readRun, runFolderName } from '../results/run-folder.ts'
-import type { Manifest, Run } from '../results/schema.ts'
+import { type Manifest, type Run, resultsFormat } from '../results/schema.ts'
 import { localShell } from '../shell/local.ts'
 import { serialShell } from '../shell/serial/serial-shell.ts'
 import { labUp } from '../testbed/lab/lab.ts'
@@ -77,8 +77,7 @@ export async function runPlan(request: RunRequest): Promise<FinishedRun> {
       const made = await runSetup(request, { setupName, cells, folder, manifest })
       manifest = {
         ...manifest,
-        domainXml: { ...manifest.domainXml, ...made.domainXml },
-        configs: { ...manifest.configs, ...made.configs },
+        setups: { ...manifest.setups, ...made },
       }
       await folder.writeManifest(manifest)
     }
@@ -95,13 +94,13 @@ interface SetupRun {
 }
 
 /** What a set-up adds to the manifest. */
-type SetupFacts = Pick<Manifest, 'domainXml' | 'configs'>
+type SetupFacts = Manifest['setups']
 
 async function runSetup(request: RunRequest, run: SetupRun): Promise<SetupFacts> {
   const { connection, journalDirectory, signal, onProgress, accelerator } = request
   const { setupName, cells, folder } = run
   const [cell] = cells
-  if (cell === undefined) return { domainXml: {}, configs: {} }
+  if (cell === undefined) return {}
   if (cell.dut === 'host')
     throw new VmrError('CONFIG_INVALID', `${cell.id}: the host cannot be the device under test in this version`, {
       hint: 'Choose cells with dut: vm.',
@@ -120,7 +119,7 @@ async function runSetup(request: RunRequest, run: SetupRun): Promise<SetupFacts>
       try {
         const domainXml = await connection.domainXml(vm.domain, { signal })
         const configs = await measureSetup(request, run, { vm, domainXml, journal: tracked })
-        return { domainXml: { [setupName]: domainXml }, configs: { [setupName]: configs } }
+        return { [setupName]: { domainXml, configs, interfaces: {} } }
       } finally {
         await vm.session.close()
       }
@@ -128,7 +127,7 @@ async function runSetup(request: RunRequest, run: SetupRun): Promise<SetupFacts>
   } catch (error) {
     signal.throwIfAborted()
     for (const each of cells) await folder.appendCell(unmeasuredCell(each, error))
-    return { domainXml: {}, configs: {} }
+    return {}
   }
 }
 
@@ -212,11 +211,13 @@ function hopsOf({ from, to }: CaseDirection, { machines, host, testbed, domainXm
 async function firstManifest(request: RunRequest, startedAt: Date, path: string): Promise<Manifest> {
   const { connection, signal, matrixName, matrix, testbedName, image, accelerator, plan, vmrVersion } = request
   return {
-    format: 1,
+    format: resultsFormat,
     run: path.split('/').at(-1) ?? path,
     vmr: vmrVersion,
     startedAt: startedAt.toISOString(),
     matrix: { name: matrixName, definition: matrix },
+    resumedAt: [],
+    selection: {},
     seed: randomInt(2 ** 31),
     testbed: testbedName,
     guest: { name: image.kind, label: 'lab router (not VyOS)', version: image.digest },
@@ -224,9 +225,10 @@ async function firstManifest(request: RunRequest, startedAt: Date, path: string)
     host: await gatherHostFacts(localShell, { signal }),
     libvirt: { version: await connection.libvirtVersion({ signal }), uri: connection.uri },
     qemu: await connection.hypervisorVersion({ signal }),
-    domainXml: {},
-    offloads: {},
-    configs: {},
+    guests: {},
+    capabilities: {},
+    setups: {},
+    costs: { boot: [], switchMode: [], configure: [], enterHost: [], cell: [] },
     planned: plan.cells.map(({ id }) => id),
   }
 }

@@ -28,17 +28,20 @@ export interface RunTally {
   readonly healthy: number
   readonly broken: number
   readonly error: number
-  /** Planned, and not run. */
+  /** What this testbed cannot run; the result says why. */
+  readonly impossible: number
+  /** Planned, and not run to its end. */
   readonly missing: number
 }
 
 export function tally(planned: readonly string[], cells: readonly CellResult[]): RunTally {
   const count = (verdict: Verdict['verdict']) => cells.filter((cell) => cell.verdict.verdict === verdict).length
-  const run = new Set(cells.map(({ id }) => id))
+  const run = new Set(cells.flatMap(({ id, complete }) => (complete ? [id] : [])))
   return {
     healthy: count('healthy'),
     broken: count('broken'),
     error: count('error'),
+    impossible: count('impossible'),
     missing: planned.filter((id) => !run.has(id)).length,
   }
 }

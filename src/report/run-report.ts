@@ -10,7 +10,7 @@ export const runReportSchema = z.object({
   folder: z.string(),
   /** Of the process, if nothing else failed: 0 healthy, 3 a mode breaks a family, 8 a cell could not be measured. */
   exitStatus: z.number().int(),
-  tally: z.object({ healthy: count, broken: count, error: count, missing: count }),
+  tally: z.object({ healthy: count, broken: count, error: count, impossible: count, missing: count }),
   manifest: manifestSchema,
   cells: z.array(cellResultSchema),
 })

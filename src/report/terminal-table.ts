@@ -156,6 +156,8 @@ function verdictText({ verdict, family }: CellResult, colours: Colours): string 
       return colours.red(`breaks ${familyLabel(family)}`)
     case 'error':
       return colours.yellow('not measured')
+    case 'impossible':
+      return 'not possible'
   }
 }
 
@@ -163,6 +165,7 @@ function verdictText({ verdict, family }: CellResult, colours: Colours): string 
 function notesOf({ verdict, solicitations }: CellResult, dutLabel: string): readonly string[] {
   if (verdict.verdict === 'healthy') return []
   if (verdict.verdict === 'error') return [verdict.error.message]
+  if (verdict.verdict === 'impossible') return [`not possible here: ${verdict.reason}`]
   const when = verdict.when === 'always' ? '' : ` (${verdict.when})`
   return verdict.directions.map((direction) => {
     const lost = `${directionLabel(direction, dutLabel)} lost${when}`
@@ -172,11 +175,12 @@ function notesOf({ verdict, solicitations }: CellResult, dutLabel: string): read
 }
 
 function foot({ manifest, cells }: Run, colours: Colours): string {
-  const { healthy, broken, error, missing } = tally(manifest.planned, cells)
+  const { healthy, broken, error, impossible, missing } = tally(manifest.planned, cells)
   return [
     colours.green(`${healthy} healthy`),
     ...(broken > 0 ? [colours.red(`${broken} broken`)] : []),
     ...(error > 0 ? [colours.yellow(`${error} could not be measured`)] : []),
+    ...(impossible > 0 ? [`${impossible} not possible here`] : []),
     ...(missing > 0 ? [colours.yellow(`${missing} not run`)] : []),
   ].join(', ')
 }

@@ -50,12 +50,12 @@ describe('the verdict on a cell', () => {
 })
 
 describe('the exit status of a run', () => {
-  const counts = { healthy: 4, broken: 0, error: 0, missing: 0 }
+  const counts = { healthy: 4, broken: 0, error: 0, impossible: 0, missing: 0 }
   it('is 0 when all is healthy, 3 when a mode breaks a family, 8 when a cell is missing or failed', () => {
     assert.equal(runExitStatus(counts), 0)
     assert.equal(runExitStatus({ ...counts, broken: 1 }), 3)
     assert.equal(runExitStatus({ ...counts, broken: 1, error: 1 }), 8)
     assert.equal(runExitStatus({ ...counts, missing: 1 }), 8)
-    assert.deepEqual(tally(['nic/host/ipv4'], []), { healthy: 0, broken: 0, error: 0, missing: 1 })
+    assert.deepEqual(tally(['nic/host/ipv4'], []), { healthy: 0, broken: 0, error: 0, impossible: 0, missing: 1 })
   })
 })

@@ -2,12 +2,14 @@ import type { CellResult, Manifest, ReachabilityRecord, Run, ThroughputRecord } 
 
 /** A run of the quick matrix as the lab gives it, with rounded figures. */
 export const manifest: Manifest = {
-  format: 1,
+  format: 2,
   run: '20260131T101500Z-quick-1f3a',
   vmr: '0.1.0',
   startedAt: '2026-01-31T10:15:00.000Z',
   endedAt: '2026-01-31T10:17:30.000Z',
   matrix: { name: 'quick', definition: { title: 'The VM’s NIC in three interface modes' } },
+  resumedAt: [],
+  selection: {},
   seed: 4711,
   testbed: 'lab',
   guest: { name: 'r1', label: 'lab router (not VyOS)' },
@@ -24,9 +26,10 @@ export const manifest: Manifest = {
   },
   libvirt: { version: '9.0.0', uri: 'qemu:///system' },
   qemu: '7.2.0',
-  domainXml: {},
-  offloads: {},
-  configs: {},
+  guests: {},
+  capabilities: { vlan: false, ip6Tunnel: false },
+  setups: {},
+  costs: { boot: [], switchMode: [], configure: [], enterHost: [], cell: [] },
   planned: [
     'nic/bridge/vm/ipv4',
     'nic/bridge/vm/ipv6',
@@ -58,9 +61,13 @@ export function measured(direction: string, rates: readonly [number, number, num
   const [min, median, max] = rates.map((rate) => rate * 1e6) as [number, number, number]
   return {
     status: 'measured',
+    way: direction.startsWith('pc1') ? 'there' : 'back',
     direction,
+    protocol: 'tcp',
+    streams: 1,
     samples: [min, median, max].map((bitsPerSecond, index) => ({
       tool: 'iperf3',
+      visit: 1,
       bitsPerSecond,
       seconds: 5,
       retransmits: 0,
@@ -80,8 +87,12 @@ export function healthyCell(id: string, mode: string): CellResult {
     dut: 'vm',
     mode,
     family: family(id),
+    form: 'static',
     startedAt: '2026-01-31T10:15:10.000Z',
     seconds: 33,
+    loadSeconds: 30,
+    complete: true,
+    actors: { pc1: { kind: 'namespace' }, dut: { kind: 'vm' } },
     probesBefore: probes(id, true),
     throughput: [measured('pc1>dut', [905, 912, 915], limit), measured('dut>pc1', [918, 921, 921], limit)],
     probesAfter: probes(id, true),
@@ -94,7 +105,10 @@ const brokenId = 'nic/macvtap/vm/ipv6'
 const brokenCell: CellResult = {
   ...healthyCell(brokenId, 'macvtap'),
   probesBefore: probes(brokenId, false),
-  throughput: [{ status: 'unreachable', direction: 'pc1>dut' }, measured('dut>pc1', [915, 919, 920], 928.5)],
+  throughput: [
+    { status: 'unreachable', way: 'there', direction: 'pc1>dut' },
+    measured('dut>pc1', [915, 919, 920], 928.5),
+  ],
   probesAfter: probes(brokenId, false),
   solicitations: [
     {
