@@ -4,6 +4,7 @@ import { benchCommands } from './program/bench.ts'
 import { command } from './program/command.ts'
 import { imageCommands } from './program/image.ts'
 import { labCommands } from './program/lab.ts'
+import { nicCommands } from './program/nic.ts'
 import { vmCommands } from './program/vm.ts'
 import { runCommand } from './run-command.ts'
 
@@ -34,6 +35,7 @@ Exit status:
 
   imageCommands(program)
   labCommands(program)
+  nicCommands(program)
   vmCommands(program)
   benchCommands(program)
 

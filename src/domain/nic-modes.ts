@@ -38,6 +38,8 @@ const aboutSchema = z.strictObject({
   cure: wordsSchema.optional(),
   warnings: z.array(wordsSchema).default([]),
   needs: z.array(wordsSchema).default([]),
+  /** What the guest may do to the network, and the host, because it is attached like this. */
+  security: wordsSchema.optional(),
   explain: wordsSchema.optional(),
 })
 type About = z.infer<typeof aboutSchema>
