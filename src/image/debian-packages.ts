@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { VmrError } from '../errors/vmr-error.ts'
 import type { RunResult, Shell } from '../shell/shell.ts'
 
-/** One package as apt would install it now. */
+/** One package as apt can download it now. */
 export interface DebianPackage {
   readonly name: string
   readonly version: string
@@ -39,12 +39,13 @@ export async function resolvePackages(
   let names: readonly string[] = wanted
   while (names.length > 0) {
     for (const name of names) asked.add(name)
-    const result = await shell.run(['apt-cache', 'show', '--no-all-versions', ...names], {
+    // All versions, newest first: the newest may be known from its installation alone, and cannot be downloaded then.
+    const result = await shell.run(['apt-cache', 'show', '--all-versions', ...names], {
       timeoutMs: 60_000,
       maxOutputBytes: 16 * 1024 * 1024,
       ...signalOf(options),
     })
-    const records = parsePackageRecords(result.stdout)
+    const records = newestOfEach(parsePackageRecords(result.stdout))
     for (const record of records) found.set(record.name, record)
     const missing = names.filter((name) => wanted.includes(name) && !found.has(name))
     if (missing.length > 0) {
@@ -58,6 +59,9 @@ export async function resolvePackages(
   }
   return [...found.values()].sort((a, b) => (a.name < b.name ? -1 : 1))
 }
+
+const newestOfEach = (records: readonly DebianPackage[]): readonly DebianPackage[] =>
+  records.filter((record, index) => records.findIndex(({ name }) => name === record.name) === index)
 
 const isFollowed = (name: string): boolean => /^(z?lib|linux-image-)/.test(name)
 

@@ -3,7 +3,7 @@ import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { isVmrError } from '../../src/errors/vmr-error.ts'
-import { parsePackageRecords } from '../../src/image/debian-packages.ts'
+import { parsePackageRecords, resolvePackages } from '../../src/image/debian-packages.ts'
 import { buildLabImage, findLabImage } from '../../src/image/lab-image.ts'
 import type { RunResult, Shell } from '../../src/shell/shell.ts'
 
@@ -89,6 +89,20 @@ describe('lab router image', () => {
     )
     assert.deepEqual(parsed?.depends, ['debconf', 'libbpf1', 'libc6'])
     assert.equal(parsed?.version, '1:2.0-1')
+  })
+
+  it('takes the newest version that can be downloaded, where a newer one is known from its installation alone', async () => {
+    const installed = 'Package: libssl3\nArchitecture: amd64\nVersion: 3.0.22-1\nDepends: \n\n'
+    const shell = fakeHost((argv) => ({
+      stdout: argv.includes('tcpdump')
+        ? record('tcpdump', 'libssl3')
+        : `${installed}${record('libssl3').replace('1:2.0-1', '3.0.20-1')}${record('libssl3').replace('1:2.0-1', '3.0.17-1')}`,
+    }))
+    const packages = await resolvePackages(shell, ['tcpdump'])
+    assert.deepEqual(
+      packages.map(({ name, version }) => `${name} ${version}`),
+      ['libssl3 3.0.20-1', 'tcpdump 1:2.0-1'],
+    )
   })
 
   it('does not take apt’s word for a digest that is none', () => {
