@@ -13,7 +13,7 @@ else
     # the network and what measures it
     iproute2 iputils-ping iperf iperf3 tcpdump ethtool nftables
     # the lab guest and its tests
-    perl-base busybox-static openssh-client bsdutils
+    perl busybox-static openssh-client bsdutils
     # what every script here stands on
     procps kmod ca-certificates util-linux
   )
