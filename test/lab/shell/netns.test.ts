@@ -47,7 +47,7 @@ describe('the shell of a network namespace', () => {
   it('says that only root may enter', async () => {
     const program = `
       import { netnsShell } from './src/shell/netns.ts'
-      process.setgid(65534); process.setuid(65534)
+      process.chdir('/'); process.setgid(65534); process.setuid(65534)
       await netnsShell(${JSON.stringify(name)}).run(['true']).catch((error) => console.log(error.code, error.message))`
     const { stdout } = await localShell.run([
       ...[process.execPath, '--import', 'tsx', '--input-type=module', '-e', program],
