@@ -15,6 +15,24 @@ const printable = (maxLength: number) =>
 /** PATH_MAX is 4096 with its final NUL (linux/limits.h). */
 const pathSchema = printable(4095).describe('A file; a relative path counts from the directory of this definition.')
 
+const imageNamePattern = /^[a-z][a-z0-9-]{0,40}$/
+
+/** An image that vmr builds has a name without slash and dot; anything else is a file. */
+const imageSchema = z.union([
+  z
+    .string()
+    .regex(imageNamePattern, 'must be the name of an image, such as lab-router')
+    .describe('An image that vmr itself builds (`vmr image build`).'),
+  pathSchema
+    .regex(/\/|\.qcow2$/, 'must be the path of a qcow2 image, with a slash or ending in .qcow2')
+    .describe('A qcow2 image to boot from: short for the first of disks, with this base.'),
+])
+
+/** Whether `image` is the name of one that vmr builds; else it is a file's. */
+export function isBuiltImage(image: string): boolean {
+  return imageNamePattern.test(image)
+}
+
 const nicModeNameSchema = z
   .string()
   .regex(
@@ -129,11 +147,11 @@ const nicShape = {
   bootOrder: z.int().min(1).max(99).optional(),
 } as const
 
-const nicSchema = z.strictObject(nicShape)
+export const nicSchema = z.strictObject(nicShape)
 
-const managementNicSchema = z.strictObject({ ...nicShape, mode: nicModeNameSchema.default('user') })
+export const managementNicSchema = z.strictObject({ ...nicShape, mode: nicModeNameSchema.default('user') })
 
-const diskSchema = z
+export const diskSchema = z
   .strictObject({
     base: pathSchema.optional().describe('A disk image that is only read: the VM writes to a qcow2 overlay on it.'),
     file: pathSchema.optional().describe('A disk image that the VM itself writes to.'),
@@ -146,6 +164,10 @@ const diskSchema = z
       .regex(/^[A-Za-z0-9_.+-]{1,20}$/, 'must be 1 to 20 of A-Z a-z 0-9 _ . + -')
       .optional(),
     readOnly: z.boolean().default(false),
+    allowBackingFile: z
+      .boolean()
+      .default(false)
+      .describe('Whether base or file may itself stand on a backing file: an image can name any file of the host.'),
     bootOrder: z.int().min(1).max(99).optional(),
   })
   .refine((disk) => (disk.base === undefined) !== (disk.file === undefined), 'needs either base or file')
@@ -229,11 +251,7 @@ export const domainDefinitionSchema = z
       .describe('Memory from huge pages, which the host must have reserved.'),
     firmware: firmwareSchema.default('bios'),
 
-    image: z
-      .string()
-      .regex(/^[a-z][a-z0-9-]{0,40}$/, 'must be the name of an image, such as lab-router')
-      .optional()
-      .describe('An image that vmr itself builds (`vmr image build`).'),
+    image: imageSchema.optional().describe('What boots: an image that vmr builds, by name, or a qcow2 file.'),
     kernel: z
       .strictObject({
         file: pathSchema,
@@ -272,8 +290,8 @@ export const domainDefinitionSchema = z
       definition.cdrom !== undefined,
     'has nothing to boot: give image, kernel, disks or cdrom',
   )
-  .refine((definition) => definition.image === undefined || definition.kernel === undefined, {
-    message: 'cannot be given together with image, which brings its own kernel',
+  .refine(({ image, kernel }) => image === undefined || kernel === undefined || !isBuiltImage(image), {
+    message: 'cannot be given together with an image that vmr builds, which brings its own kernel',
     path: ['kernel'],
   })
   .superRefine((definition, context) => {
@@ -296,12 +314,24 @@ export const domainDefinitionSchema = z
       context.addIssue({ code: 'custom', message: 'must be at least 64 MiB', path: ['memory'] })
     if (definition.memory > 16 * 1024 ** 3)
       context.addIssue({ code: 'custom', message: 'must be at most 16 TiB', path: ['memory'] })
-    const orders = [...definition.disks, ...definition.nics, definition.management ?? {}].flatMap((device) =>
-      device.bootOrder === undefined ? [] : [device.bootOrder],
-    )
-    const twice = orders.find((order, index) => orders.indexOf(order) !== index)
+    const twice = bootOrderGivenTwice(definition)
     if (twice !== undefined) context.addIssue({ code: 'custom', message: `bootOrder ${twice} is given to two devices` })
   })
+
+export function bootOrderGivenTwice({
+  disks,
+  nics,
+  management,
+}: {
+  readonly disks: readonly z.infer<typeof diskSchema>[]
+  readonly nics: readonly z.infer<typeof nicSchema>[]
+  readonly management?: z.infer<typeof managementNicSchema> | undefined
+}): number | undefined {
+  const orders = [...disks, ...nics, ...(management === undefined ? [] : [management])].flatMap((device) =>
+    device.bootOrder === undefined ? [] : [device.bootOrder],
+  )
+  return orders.find((order, index) => orders.indexOf(order) !== index)
+}
 
 /** Sizes (`memory`, `disks[].size`) are in KiB. */
 export type DomainDefinition = z.infer<typeof domainDefinitionSchema>

@@ -1,5 +1,5 @@
 import { basename, dirname, isAbsolute, join } from 'node:path'
-import { type DomainDefinition, domainDefinitionSchema } from './domain-definition.ts'
+import { type DomainDefinition, diskSchema, domainDefinitionSchema, isBuiltImage } from './domain-definition.ts'
 import { configDirectories, findYaml } from './find-config-file.ts'
 import { loadYaml } from './load-yaml.ts'
 
@@ -7,7 +7,7 @@ export interface LoadedDomainDefinition {
   /** What it is called: the file's name without directory and .yaml. */
   readonly name: string
   readonly file: string
-  /** Its files are absolute paths. */
+  /** Its files are absolute paths, and an image that is a file is the first of its disks. */
   readonly definition: DomainDefinition
 }
 
@@ -25,8 +25,14 @@ export async function loadDomainDefinition(
   return {
     name: basename(file).replace(/\.ya?ml$/, ''),
     file,
-    definition: withAbsolutePaths(definition, dirname(file)),
+    definition: withAbsolutePaths(withImageAsDisk(definition), dirname(file)),
   }
+}
+
+function withImageAsDisk(definition: DomainDefinition): DomainDefinition {
+  const { image, ...rest } = definition
+  if (image === undefined || isBuiltImage(image)) return definition
+  return { ...rest, disks: [diskSchema.parse({ base: image }), ...definition.disks] }
 }
 
 function withAbsolutePaths(definition: DomainDefinition, directory: string): DomainDefinition {

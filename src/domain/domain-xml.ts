@@ -25,12 +25,17 @@ import { parseXml, xmlError } from './xml/parse.ts'
 /** KVM runs guest code on the CPU, TCG translates it. */
 export type Accelerator = 'kvm' | 'tcg'
 
+export interface BackingFile {
+  readonly file: string
+  readonly format: 'qcow2' | 'raw'
+}
+
 /** A file with a disk's content, as it lies on the host. */
 export interface ResolvedDisk {
   readonly file: string
   readonly format: 'qcow2' | 'raw'
-  /** What an overlay was made on. */
-  readonly backing?: { readonly file: string; readonly format: 'qcow2' | 'raw' } | undefined
+  /** What an overlay was made on, nearest first, to the end of the chain; libvirt finds it out by itself without. */
+  readonly backing?: readonly BackingFile[] | undefined
   readonly bus: DomainDefinition['disks'][number]['bus']
   readonly cache?: DomainDefinition['disks'][number]['cache']
   readonly serial?: string | undefined
@@ -336,17 +341,21 @@ function diskElement(disk: ResolvedDisk, target: string, bootOrder: number | und
   return element('disk', { type: 'file', device: 'disk' }, [
     element('driver', { name: 'qemu', type: disk.format, cache: disk.cache }),
     element('source', { file: disk.file }),
-    backing === undefined
-      ? undefined
-      : element('backingStore', { type: 'file' }, [
-          element('format', { type: backing.format }),
-          element('source', { file: backing.file }),
-          element('backingStore'),
-        ]),
+    backing === undefined ? undefined : backingStore(backing),
     element('target', { dev: target, bus: disk.bus }),
     disk.readOnly ? element('readonly') : undefined,
     disk.serial === undefined ? undefined : element('serial', {}, [disk.serial]),
     bootElement(bootOrder),
+  ])
+}
+
+/** The whole chain, closed by an empty element, so that libvirt believes no file about what stands below it. */
+function backingStore([first, ...rest]: readonly BackingFile[]): XmlElement {
+  if (first === undefined) return element('backingStore')
+  return element('backingStore', { type: 'file' }, [
+    element('format', { type: first.format }),
+    element('source', { file: first.file }),
+    backingStore(rest),
   ])
 }
 

@@ -26,7 +26,7 @@ export interface DetectOptions {
 
 /** Under KVM the guest is at its prompt in two seconds; where KVM hangs, it hangs for ever. */
 const testBootLimitMs = 10_000
-const kvmDevice = '/dev/kvm'
+export const kvmDevice = '/dev/kvm'
 
 const cachedVerdictSchema = z.strictObject({ key: z.string(), works: z.boolean(), reason: z.string() })
 

@@ -10,14 +10,16 @@ import { VmrError } from '../errors/vmr-error.ts'
 import { writeError } from '../errors/write-error.ts'
 import type { LabImage } from '../image/lab-image.ts'
 import type { Connection, Domain } from '../libvirt/index.ts'
+import { localShell } from '../shell/local.ts'
 import type { Testbed } from '../testbed/testbed.ts'
 import { prepareUplink } from '../testbed/uplink.ts'
 import type { Journal } from '../undo/journal.ts'
 import { type BootedGuest, bootGuest } from './boot.ts'
 import { findDomain } from './find-vm.ts'
-import { guestAccess } from './guest-access.ts'
+import { type GuestSystem, guestAccess } from './guest-access.ts'
 import { withLibvirt } from './libvirt-failure.ts'
 import { type ResolvedNics, resolveNics } from './resolve-nics.ts'
+import { makeStorage, type PlannedStorage, planStorage } from './storage.ts'
 import { withVmLock } from './vm-lock.ts'
 
 export interface VmRequest {
@@ -28,9 +30,11 @@ export interface VmRequest {
   readonly modes: NicModes
   readonly testbedName: string
   readonly testbed: Testbed
-  readonly image: LabImage
+  /** The lab router's image, where the definition asks for it. */
+  readonly image: LabImage | undefined
   readonly accelerator: Accelerator
   readonly vmrVersion: string
+  readonly signal: AbortSignal
 }
 
 /** A VM as it would be defined. */
@@ -39,11 +43,13 @@ export interface PlannedVm {
   readonly uuid: string
   readonly xml: string
   readonly nics: ResolvedNics
+  readonly storage: PlannedStorage
+  readonly os: GuestSystem
   /** Everything that belongs to this VM alone. */
   readonly directory: string
 }
 
-/** Where a VM's own files are: its serial log. */
+/** Where a VM's own files are: serial log, overlays, cloud-init seed, UEFI variables. */
 export function vmDirectory(name: string): string {
   return join(stateDirectory(), 'vms', checkVmName(name))
 }
@@ -56,15 +62,12 @@ export function vmPurpose(name: string): string {
 /**
  * Decides everything about a VM and changes nothing.
  *
- * @throws VmrError NAME_INVALID, NIC_MODE_UNKNOWN, CONFIG_INVALID, TEMPLATE_INVALID.
+ * @throws VmrError NAME_INVALID, NIC_MODE_UNKNOWN, CONFIG_INVALID, TEMPLATE_INVALID, and what planStorage throws.
  */
 export async function planVm(request: VmRequest): Promise<PlannedVm> {
-  const { name, definition, mode, modes, testbed, testbedName, image, accelerator, vmrVersion } = request
+  const { name, definition, mode, modes, testbed, testbedName, image, accelerator, vmrVersion, signal } = request
   const directory = vmDirectory(name)
-  if (definition.definition.image !== image.kind)
-    throw new VmrError('CONFIG_INVALID', `${definition.file} does not boot the image ${image.kind}`, {
-      hint: `Set image: ${image.kind}, the image that vmr builds.`,
-    })
+  const built = builtImage(definition, image)
   const nics = resolveNics({
     vmName: name,
     definition: definition.definition,
@@ -73,6 +76,16 @@ export async function planVm(request: VmRequest): Promise<PlannedVm> {
     testbed,
   })
   const uuid = randomUUID()
+  const { disks } = definition.definition
+  const storage = await planStorage({
+    vmName: name,
+    uuid,
+    definition: definition.definition,
+    directory,
+    shell: localShell,
+    signal,
+  })
+  const imageName = built === undefined ? (disks[0]?.base ?? disks[0]?.file) : `${built.kind} ${built.digest}`
   const xml = buildDomainXml({
     skeleton: await loadDomainSkeleton(),
     name,
@@ -81,13 +94,28 @@ export async function planVm(request: VmRequest): Promise<PlannedVm> {
     definition: definition.definition,
     definitionName: definition.name,
     testbed: testbedName,
-    image: `${image.kind} ${image.digest}`,
+    ...(imageName === undefined ? {} : { image: imageName }),
     vmrVersion,
-    kernel: { kernel: image.kernel, initrd: image.initramfs, cmdline: image.commandLine },
+    kernel:
+      built === undefined
+        ? storage.kernel
+        : { kernel: built.kernel, initrd: built.initramfs, cmdline: built.commandLine },
+    disks: storage.disks,
+    cdroms: storage.cdroms,
+    nvram: storage.nvram,
     nics: nics.nics,
     ...(definition.definition.serialLog ? { serialLog: join(directory, 'serial.log') } : {}),
   })
-  return { name, uuid, xml, nics, directory }
+  return { name, uuid, xml, nics, storage, os: definition.definition.os, directory }
+}
+
+/** Undefined for a definition that names its own kernel, disks or installer. */
+function builtImage({ file, definition }: LoadedDomainDefinition, image: LabImage | undefined): LabImage | undefined {
+  if (definition.image === undefined) return undefined
+  if (image?.kind === definition.image) return image
+  throw new VmrError('CONFIG_INVALID', `${file}: vmr builds no image ${definition.image}`, {
+    hint: 'Set image: lab-router, or the path of a qcow2 image.',
+  })
 }
 
 export interface CreateOptions {
@@ -103,7 +131,7 @@ export interface CreatedVm extends BootedGuest {
 }
 
 /**
- * Prepares the uplinks, defines the domain, boots it and logs in.
+ * Prepares the uplinks, makes the disks, defines the domain, boots it and logs in.
  *
  * @throws VmrError VM_EXISTS, UPLINK_NOT_FOUND, UPLINK_BUSY, LIBVIRT_FAILED, HOST_BUSY, and what bootGuest throws.
  */
@@ -113,7 +141,7 @@ export function createVm(connection: Connection, plan: PlannedVm, options: Creat
 
 async function makeVm(connection: Connection, plan: PlannedVm, options: CreateOptions): Promise<CreatedVm> {
   const { journal, signal, accelerator, onProgress } = options
-  const { name, uuid, xml, nics, directory } = plan
+  const { name, uuid, xml, nics, storage, directory } = plan
   if ((await findDomain(connection, name, signal)) !== undefined)
     throw new VmrError('VM_EXISTS', `there is already a domain ${name}`, {
       hint: `Choose another name, or remove it with \`vmr vm delete ${name}\`.`,
@@ -126,12 +154,14 @@ async function makeVm(connection: Connection, plan: PlannedVm, options: CreateOp
   } catch (error) {
     throw writeError(directory, error, { permission: 'Run vmr as root.' })
   }
+  if (storage.toMake.length > 0) onProgress?.('making its disks')
+  await makeStorage(storage.toMake, { journal, shell: localShell, signal })
   await journal.before({ kind: 'domain', uri: connection.uri, name, uuid })
   onProgress?.('defining the domain')
   const domain: Domain = await withLibvirt(`defining ${name}`, () =>
     connection.defineDomain(xml, { validate: true, signal }),
   )
-  const access = guestAccess(accelerator)
+  const access = guestAccess(plan.os, accelerator)
   const booted = await bootGuest(connection, domain, {
     ...access,
     signal,

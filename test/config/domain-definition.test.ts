@@ -65,8 +65,8 @@ describe('Domain definition', () => {
     ['nics: [{ vlan: 4095 }]', /nics\[0\]\.vlan: /],
     ['nics: [{ speed: 1 }]', /nics\[0\]\.speed: there is no such field/],
     ['title: "a\\u0001b"', /title: must not hold control characters/],
-    ['image: ../x', /image: must be the name of an image/],
-    ['kernel: { file: k }', /kernel: cannot be given together with image/],
+    ['image: Lab', /image: must be the name of an image, such as lab-router, or must be the path of a qcow2 image/],
+    ['kernel: { file: k }', /kernel: cannot be given together with an image that vmr builds/],
     ['disks: [{ base: a, file: b }]', /disks\[0\]: needs either base or file/],
     ['disks: [{ base: a, readOnly: true }]', /disks\[0\]\.readOnly: has no meaning with base/],
     ['disks: [{ file: a, bus: sata, readOnly: true }]', /disks\[0\]\.readOnly: is not possible on sata/],
@@ -132,6 +132,24 @@ describe('Domain definition', () => {
       assert.equal(definition.disks[0]?.base, join(directory, 'images/vyos.qcow2'))
       assert.equal(definition.cdrom, '/iso/vyos.iso')
       assert.equal(definition.cloudInit?.userData, join(directory, 'u'))
+    })
+
+    it('takes an image that is a file for the base of the first disk', async () => {
+      const file = join(directory, 'image.yaml')
+      await writeFile(file, 'os: vyos\nmemory: 1 GiB\nnics: [{}]\nimage: vyos.qcow2\ndisks: [{ file: /data.qcow2 }]\n')
+      const { definition } = await loadDomainDefinition(file)
+      assert.equal(definition.image, undefined)
+      assert.deepEqual(
+        definition.disks.map(({ base, file: own, format, allowBackingFile }) => [
+          base ?? own,
+          format,
+          allowBackingFile,
+        ]),
+        [
+          [join(directory, 'vyos.qcow2'), 'qcow2', false],
+          ['/data.qcow2', 'qcow2', false],
+        ],
+      )
     })
 
     it('lists the known ones when a name is wrong', async () => {

@@ -63,7 +63,7 @@ export function specOf(
         : {
             file: `${directory}/disk${index}.qcow2`,
             format: 'qcow2' as const,
-            backing: { file: disk.base, format: disk.format },
+            backing: [{ file: disk.base, format: disk.format }],
           }),
     })),
     cdroms: [

@@ -1,5 +1,6 @@
 import packageJson from '../../../package.json' with { type: 'json' }
 import { loadDomainDefinition } from '../../config/load-domain-definition.ts'
+import { withNicOptions } from '../../config/nic-options.ts'
 import { journalDirectory } from '../../config/paths.ts'
 import { checkVmName } from '../../config/vm-name.ts'
 import type { Accelerator } from '../../domain/domain-xml.ts'
@@ -10,7 +11,7 @@ import { withUndo } from '../../undo/undo-all.ts'
 import { createVm, planVm, vmPurpose } from '../../vm/create.ts'
 import { undoExecutors } from '../../vm/domain-undo.ts'
 import { withConnection } from '../../vm/host.ts'
-import { prepareGuest } from '../../vm/prepare-guest.ts'
+import { chooseAccelerator, prepareGuest } from '../../vm/prepare-guest.ts'
 import { makeStandingLab } from '../../vm/standing-lab.ts'
 import type { CommandContext, CommandStatus } from '../context.ts'
 import { withProgress } from '../progress.ts'
@@ -18,6 +19,7 @@ import { withProgress } from '../progress.ts'
 interface VmCreateOptions {
   readonly json?: true | undefined
   readonly nic: string
+  readonly nicOption?: readonly string[] | undefined
   readonly domain: string
   readonly testbed: string
   readonly accel: 'auto' | Accelerator
@@ -33,10 +35,15 @@ export async function vmCreate(
   checkVmName(name)
   const modes = await loadNicModes()
   for (const warning of findNicMode(modes, options.nic).warnings) terminal.warn(warning)
-  const definition = await loadDomainDefinition(options.domain)
+  const loaded = await loadDomainDefinition(options.domain)
+  const definition = { ...loaded, definition: withNicOptions(loaded.definition, options.nicOption ?? []) }
   const testbed = await loadTestbed(options.testbed)
   const outcome = await withProgress(terminal, name, async (report) => {
-    const { image, accelerator, reason } = await prepareGuest({ requested: options.accel, signal, onProgress: report })
+    const preparing = { requested: options.accel, signal, onProgress: report }
+    const { image, accelerator, reason } =
+      definition.definition.image === undefined
+        ? { image: undefined, ...(await chooseAccelerator(preparing)) }
+        : await prepareGuest(preparing)
     const plan = await planVm({
       name,
       definition,
@@ -47,6 +54,7 @@ export async function vmCreate(
       image,
       accelerator,
       vmrVersion: packageJson.version,
+      signal,
     })
     if (options.dryRun) return { plan, created: undefined, accelerator, reason }
     const created = await withConnection(
@@ -82,7 +90,7 @@ export async function vmCreate(
   if (options.json)
     terminal.json({ name, uuid: plan.uuid, accelerator, nics, readyAfterSeconds, retried: created.retried })
   else {
-    terminal.result(`${name} runs (lab router, not VyOS; ${accelerator}: ${reason})`)
+    terminal.result(`${name} runs (${plan.os === 'vyos' ? 'VyOS' : 'lab router, not VyOS'}; ${accelerator}: ${reason})`)
     for (const nic of nics) terminal.result(`  ${nic.name}  ${nic.mode} on ${nic.uplink ?? 'nothing'}  ${nic.mac}`)
     terminal.result(`  console ready after ${readyAfterSeconds} s${created.retried ? ', at the second try' : ''}`)
   }

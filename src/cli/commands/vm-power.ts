@@ -26,7 +26,7 @@ export async function vmStart(
         if (await isRunning(connection, vm, signal)) return { started: false as const }
         return withProgress(terminal, name, async (report) => {
           const { session, readyAfterMs, retried } = await bootGuest(connection, vm.domain, {
-            ...guestAccess(vm.facts.accelerator ?? 'tcg'),
+            ...guestAccess(vm.metadata.os, vm.facts.accelerator ?? 'tcg'),
             signal,
             onState: ({ state }) => report(`booting: ${state}`),
             onRetry: () => report('the boot hung, trying once more'),

@@ -7,12 +7,16 @@ export function vmCommands(program: Command) {
   command(vm, 'create <name>')
     .description('define a VM, start it and wait for its console')
     .option('--nic <mode>', 'interface mode of its NICs: a file under templates/nics', 'bridge')
+    .option('--nic-option <ethN.field=value...>', 'a field of one NIC, over what the definition says: eth0.mtu=1400')
     .option('--domain <name>', 'VM definition: a file under domains', 'lab-router')
     .option('--testbed <name>', 'where it runs: a file under testbeds', 'lab')
     .addOption(acceleratorOption())
     .addOption(connectOption())
     .option('--dry-run', 'print the domain XML and change nothing')
-    .addHelpText('after', '\nExample:\n  $ vmr vm create r1 --nic macvtap-trust')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  $ vmr vm create r1 --nic macvtap-trust\n  $ vmr vm create r1 --nic-option eth0.mtu=1400 eth1.link=down',
+    )
     .action((name, options) =>
       runCommand(options, async (context) =>
         (await import('../commands/vm-create.ts')).vmCreate(context, name, options),
