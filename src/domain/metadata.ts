@@ -33,13 +33,28 @@ const metadataSchema = z.strictObject({
 /** What vmr notes in a domain of its own. A domain without it is not vmr's to change. */
 export type VmrMetadata = Readonly<z.infer<typeof metadataSchema>>
 
-/** The element for `<metadata>`, and for virDomainSetMetadata with {@link vmrNamespace}. */
+export const vmrPrefix = 'vmr'
+
+/** The element for `<metadata>`. */
 export function metadataElement(metadata: VmrMetadata): XmlElement {
   const { nics, ...attributes } = metadata
   return element(
-    'vmr:vm',
-    { 'xmlns:vmr': vmrNamespace, ...attributes },
-    nics.map(({ setAside, ...nic }) => element('vmr:nic', nic, setAside)),
+    `${vmrPrefix}:vm`,
+    { [`xmlns:${vmrPrefix}`]: vmrNamespace, ...attributes },
+    nics.map(({ setAside, ...nic }) => element(`${vmrPrefix}:nic`, nic, setAside)),
+  )
+}
+
+/**
+ * The same for virDomainSetMetadata, which takes {@link vmrNamespace} and {@link vmrPrefix} beside it and puts both on every
+ * element (virXMLInjectNamespace in libvirt's src/util/virxml.c), those that were set aside included.
+ */
+export function metadataFragment(metadata: VmrMetadata): XmlElement {
+  const { nics, ...attributes } = metadata
+  return element(
+    'vm',
+    attributes,
+    nics.map(({ setAside, ...nic }) => element('nic', nic, setAside)),
   )
 }
 
@@ -61,7 +76,7 @@ export function readMetadata(domain: XmlElement): MetadataReading {
   )
   const result = metadataSchema.safeParse({
     ...ownAttributes(own),
-    nics: nics.map((nic) => ({ ...ownAttributes(nic), setAside: childElements(nic) })),
+    nics: nics.map((nic) => ({ ...ownAttributes(nic), setAside: childElements(nic).map(withoutOwnPrefix) })),
   })
   if (result.success) return { kind: 'valid', metadata: result.data }
   const [issue] = result.error.issues
@@ -70,6 +85,15 @@ export function readMetadata(domain: XmlElement): MetadataReading {
 
 function ownAttributes(from: XmlElement): Readonly<Record<string, string>> {
   return Object.fromEntries(Object.entries(from.attributes).filter(([name]) => !/^xmlns(?::|$)/.test(name)))
+}
+
+/** As it was before libvirt put vmr's prefix on it, see {@link metadataFragment}. */
+function withoutOwnPrefix(setAside: XmlElement): XmlElement {
+  return {
+    ...setAside,
+    name: setAside.name.replace(new RegExp(`^${vmrPrefix}:`), ''),
+    children: setAside.children.map((child) => (child.kind === 'element' ? withoutOwnPrefix(child) : child)),
+  }
 }
 
 function localName(name: string): string {
