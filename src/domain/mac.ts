@@ -56,7 +56,7 @@ function hex(byte: number): string {
   return byte.toString(16).padStart(2, '0')
 }
 
-function macLow24(mac: string): number {
+export function macLow24(mac: string): number {
   return Number.parseInt(mac.split(':').slice(3).join(''), 16)
 }
 

@@ -74,6 +74,11 @@ export function switchedInterface({ live, from, to, source, setAside = [] }: Nic
   return { element: inLibvirtOrder(withChildren(attached, [...kept, ...brought])), setAside: withFate('setAside') }
 }
 
+/** Whether a live NIC is attached as a definition says: the same but for what libvirt fills in when it starts a NIC. */
+export function isAttachedAs(live: XmlElement, defined: XmlElement): boolean {
+  return sameElement(inLibvirtOrder(withoutRuntimeState(live)), inLibvirtOrder(withoutRuntimeState(defined)))
+}
+
 type Fate =
   | 'kept'
   /** The old attachment itself; the new one has its own. */

@@ -32,6 +32,19 @@ export async function prepareUplink(uplink: string, use: UplinkUse, options: Pre
   })
 }
 
+/**
+ * Says without changing anything whether {@link prepareUplink} would do: once the device that holds the uplink now, if
+ * any, has left it. Errors as of prepareUplink.
+ */
+export async function checkUplink(
+  uplink: string,
+  use: UplinkUse,
+  { leaving, signal }: { readonly leaving?: string | undefined; readonly signal?: AbortSignal | undefined },
+): Promise<void> {
+  const situation = await observe(uplink, signal === undefined ? {} : { signal })
+  planUplink(uplink, use, { ...situation, links: situation.links.filter(({ ifname }) => ifname !== leaving) })
+}
+
 /** A run that switches modes hundreds of times needs each inverse once: the first one says how it was at the start. */
 function isCovered(step: UndoStep, journal: Journal): boolean {
   return journal.pending().some(({ step: earlier }) => {

@@ -57,6 +57,26 @@ export const undoStepSchema = z.discriminatedUnion('kind', [
     name: z.string().min(1).max(200),
     uuid: z.guid(),
   }),
+  /**
+   * NICs of a running VM are about to be attached in another way: attach them as its definition says, and have the guest
+   * set them up again.
+   */
+  z.strictObject({
+    kind: z.literal('nic-switch'),
+    uri: z.string().min(1).max(1000),
+    name: z.string().min(1).max(200),
+    uuid: z.guid(),
+    nics: z
+      .array(
+        z.strictObject({
+          name: z.string().regex(/^eth\d{1,2}$/),
+          mac: z.string().regex(/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/),
+          /** What the guest runs to set it up. */
+          script: ownPathSchema,
+        }),
+      )
+      .max(64),
+  }),
 ])
 
 export type UndoStep = z.infer<typeof undoStepSchema>
@@ -71,6 +91,7 @@ export const volatileKinds: ReadonlySet<UndoKind> = new Set([
   'link-settings',
   'sysctl',
   'process',
+  'nic-switch',
 ])
 
 /** "the link vmr-up1", for messages. */
@@ -94,5 +115,7 @@ export function describeStep(step: UndoStep): string {
       return step.path
     case 'domain':
       return `VM ${step.name}`
+    case 'nic-switch':
+      return `unfinished switch of ${step.nics.map(({ name }) => name).join(', ')} of VM ${step.name}`
   }
 }

@@ -6,8 +6,8 @@ import {
   type Credentials,
   openConsoleSession,
 } from '../shell/serial/login.ts'
-import { destroyIfRunning } from './domain-undo.ts'
 import { withLibvirt } from './libvirt-failure.ts'
+import { destroyIfRunning } from './remove-domain.ts'
 
 export interface BootOptions {
   readonly credentials: Credentials

@@ -3,9 +3,10 @@ import type { Connection } from '../libvirt/index.ts'
 import { listJournals, reopenJournal } from '../undo/journal.ts'
 import { type UndoneStep, undoAll } from '../undo/undo-all.ts'
 import { vmDirectory, vmPurpose } from './create.ts'
-import { removeDomain, undoExecutors } from './domain-undo.ts'
+import { undoExecutors } from './domain-undo.ts'
 import type { Vm } from './find-vm.ts'
 import { withLibvirt } from './libvirt-failure.ts'
+import { removeDomain } from './remove-domain.ts'
 import { withVmLock } from './vm-lock.ts'
 
 export interface DeleteOptions {

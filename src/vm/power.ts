@@ -1,9 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Connection } from '../libvirt/index.ts'
 import { throwIfAborted } from '../shell/abort.ts'
-import { destroyIfRunning } from './domain-undo.ts'
 import type { Vm } from './find-vm.ts'
 import { withLibvirt } from './libvirt-failure.ts'
+import { destroyIfRunning } from './remove-domain.ts'
 import { withVmLock } from './vm-lock.ts'
 
 const pollMs = 100

@@ -78,13 +78,19 @@ function linkOf(testbed: Testbed, position: number, vmName: string): TestbedLink
   })
 }
 
-interface Attachment {
+export interface Attachment {
   readonly source: string | undefined
   readonly uplink: string
   readonly use: UplinkUse | undefined
 }
 
-function attach(mode: NicMode, link: TestbedLink, source: string | undefined, uplink = link.uplink): Attachment {
+/** What a mode attaches a NIC to on this link, and what it needs there. */
+export function attach(
+  mode: NicMode,
+  link: Pick<TestbedLink, 'uplink' | 'bridge'>,
+  source: string | undefined,
+  uplink = link.uplink,
+): Attachment {
   const needs = hostNeeds(mode)
   switch (needs.kind) {
     case 'bridge': {

@@ -45,6 +45,22 @@ export function vmCommands(program: Command) {
         (await import('../commands/vm-delete.ts')).vmDelete(context, name, options),
       ),
     )
+  command(vm, 'switch <name>')
+    .description('attach the NICs of a VM in another way, while it runs')
+    .requiredOption('--nic <mode>', 'interface mode: a file under templates/nics')
+    .option('--only <nics...>', 'only these NICs, by the names that the guest has for them')
+    .option('--source <name>', 'bridge, uplink or libvirt network to attach to instead of what the testbed says')
+    .option('--stp', 'the bridge that vmr makes runs spanning tree')
+    .option('--multicast-snooping', 'the bridge that vmr makes snoops IGMP and MLD')
+    .option('--dry-run', 'show what would be done and change nothing')
+    .option('--no-verify', 'do not probe afterwards, from cold neighbour caches, what reaches the VM')
+    .addOption(connectOption())
+    .addHelpText('after', '\nExample:\n  $ vmr vm switch r1 --nic macvtap-trust --only eth1')
+    .action((name, options) =>
+      runCommand(options, async (context) =>
+        (await import('../commands/vm-switch.ts')).vmSwitch(context, name, options),
+      ),
+    )
   command(vm, 'list')
     .description('list the VMs that vmr made')
     .addOption(connectOption())
