@@ -28,6 +28,8 @@ export type Accelerator = 'kvm' | 'tcg'
 export interface BackingFile {
   readonly file: string
   readonly format: 'qcow2' | 'raw'
+  /** As of {@link ResolvedDisk}. */
+  readonly keepOwner?: boolean
 }
 
 /** A file with a disk's content, as it lies on the host. */
@@ -40,11 +42,18 @@ export interface ResolvedDisk {
   readonly cache?: DomainDefinition['disks'][number]['cache']
   readonly serial?: string | undefined
   readonly readOnly?: boolean
+  /**
+   * QEMU may read the file as it is. libvirt otherwise gives every file to QEMU's user, and does not give one that is
+   * only read back (virSecurityDACRestoreImageLabelInt in src/security/security_dac.c).
+   */
+  readonly keepOwner?: boolean
   readonly bootOrder?: number | undefined
 }
 
 export interface ResolvedCdrom {
   readonly file: string
+  /** As of {@link ResolvedDisk}. */
+  readonly keepOwner?: boolean
   /** Boot from it when no disk boots: an installer, not a cloud-init seed. */
   readonly bootable: boolean
 }
@@ -302,10 +311,10 @@ function diskElements(spec: DomainSpec): readonly XmlChild[] {
     ...disks.map((disk) =>
       diskElement(disk, nextTarget(targetPrefixes[disk.bus]), disk.bootOrder ?? nextBootOrder?.()),
     ),
-    ...cdroms.map(({ file, bootable }) =>
+    ...cdroms.map(({ file, bootable, keepOwner = false }) =>
       element('disk', { type: 'file', device: 'cdrom' }, [
         element('driver', { name: 'qemu', type: 'raw' }),
-        element('source', { file }),
+        sourceElement({ file, keepOwner }),
         element('target', { dev: nextTarget(targetPrefixes[cdromBus]), bus: cdromBus }),
         element('readonly'),
         bootElement(bootable ? nextBootOrder?.() : undefined),
@@ -340,7 +349,7 @@ function diskElement(disk: ResolvedDisk, target: string, bootOrder: number | und
   const { backing } = disk
   return element('disk', { type: 'file', device: 'disk' }, [
     element('driver', { name: 'qemu', type: disk.format, cache: disk.cache }),
-    element('source', { file: disk.file }),
+    sourceElement(disk),
     backing === undefined ? undefined : backingStore(backing),
     element('target', { dev: target, bus: disk.bus }),
     disk.readOnly ? element('readonly') : undefined,
@@ -349,12 +358,16 @@ function diskElement(disk: ResolvedDisk, target: string, bootOrder: number | und
   ])
 }
 
+function sourceElement({ file, keepOwner }: Pick<BackingFile, 'file' | 'keepOwner'>): XmlElement {
+  return element('source', { file }, [keepOwner ? element('seclabel', { model: 'dac', relabel: 'no' }) : undefined])
+}
+
 /** The whole chain, closed by an empty element, so that libvirt believes no file about what stands below it. */
 function backingStore([first, ...rest]: readonly BackingFile[]): XmlElement {
   if (first === undefined) return element('backingStore')
   return element('backingStore', { type: 'file' }, [
     element('format', { type: first.format }),
-    element('source', { file: first.file }),
+    sourceElement(first),
     backingStore(rest),
   ])
 }

@@ -3,11 +3,11 @@ import { access, open, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { DomainDefinition } from '../config/domain-definition.ts'
 import { readConfigText } from '../config/load-yaml.ts'
-import type { DirectKernel, ResolvedCdrom, ResolvedDisk } from '../domain/domain-xml.ts'
+import type { BackingFile, DirectKernel, ResolvedCdrom, ResolvedDisk } from '../domain/domain-xml.ts'
 import { isVmrError, VmrError } from '../errors/vmr-error.ts'
 import { hasErrno, writeError } from '../errors/write-error.ts'
 import { cloudInitSeed } from '../image/cloud-init-seed.ts'
-import { type DiskFormat, inspectDiskImage, unreadable } from '../image/disk-image.ts'
+import { type DiskFormat, type DiskImage, inspectDiskImage, unreadable } from '../image/disk-image.ts'
 import { runChecked, type Shell } from '../shell/shell.ts'
 import type { Journal } from '../undo/journal.ts'
 
@@ -65,7 +65,7 @@ export async function planStorage(request: StorageRequest): Promise<PlannedStora
     kernel: kernel && { kernel: kernel.file, initrd: kernel.initrd, cmdline: kernel.cmdline },
     disks: disks.map(({ disk }) => disk),
     cdroms: [
-      ...(cdrom === undefined ? [] : [{ file: cdrom, bootable: true }]),
+      ...(cdrom === undefined ? [] : [{ file: cdrom, bootable: true, keepOwner: await mayKeepOwner(cdrom) }]),
       ...(seed === undefined ? [] : [{ file: seed.file, bootable: false }]),
     ],
     nvram: firmware === 'bios' ? undefined : join(directory, 'nvram.fd'),
@@ -93,7 +93,12 @@ async function planDisk(
       )
     const overlay = join(directory, `disk${index}.qcow2`)
     return {
-      disk: { ...device, file: overlay, format: 'qcow2', backing: [{ file: base, format }, ...image.backing] },
+      disk: {
+        ...device,
+        file: overlay,
+        format: 'qcow2',
+        backing: await withOwners([{ file: base, format }, ...image.backing]),
+      },
       toMake: [
         { kind: 'overlay', file: overlay, base: { file: base, format }, bytes: wantedBytes ?? image.virtualBytes },
       ],
@@ -108,7 +113,8 @@ async function planDisk(
   const image = await inspect(file).catch((error: unknown) => {
     throw isVmrError(error) && error.code === 'IMAGE_NOT_FOUND' ? withSizeHint(error) : error
   })
-  return { disk: { ...device, file, format, backing: image.backing }, toMake: [] }
+  const keepOwner = device.readOnly && (await mayKeepOwner(file))
+  return { disk: { ...device, file, format, keepOwner, backing: await withOwners(image.backing) }, toMake: [] }
 }
 
 function withSizeHint(error: VmrError): VmrError {
@@ -181,6 +187,16 @@ async function qemuImg(
       })
     throw error
   }
+}
+
+function withOwners(chain: DiskImage['backing']): Promise<readonly BackingFile[]> {
+  return Promise.all(chain.map(async (level) => ({ ...level, keepOwner: await mayKeepOwner(level.file) })))
+}
+
+/** Root's libvirt runs QEMU as another user, who needs no more than to read the file. */
+async function mayKeepOwner(file: string): Promise<boolean> {
+  const readableByAll = 0o004
+  return process.getuid?.() === 0 && ((await stat(file)).mode & readableByAll) !== 0
 }
 
 async function exists(file: string): Promise<boolean> {
