@@ -5,6 +5,7 @@ import { command } from './program/command.ts'
 import { imageCommands } from './program/image.ts'
 import { labCommands } from './program/lab.ts'
 import { nicCommands } from './program/nic.ts'
+import { reportCommand } from './program/report.ts'
 import { vmCommands } from './program/vm.ts'
 import { runCommand } from './run-command.ts'
 
@@ -38,6 +39,7 @@ Exit status:
   nicCommands(program)
   vmCommands(program)
   benchCommands(program)
+  reportCommand(program)
 
   command(program, 'cleanup')
     .description('remove what killed runs left behind: VMs, namespaces, links, processes')

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { runExitStatus, tally } from '../bench/verdict.ts'
+import { overheadOf, runExitStatus, tally } from '../bench/verdict.ts'
 import { cellResultSchema, manifestSchema, type Run } from '../results/schema.ts'
 
 const count = z.number().int().nonnegative()
@@ -11,6 +11,8 @@ export const runReportSchema = z.object({
   /** Of the process, if nothing else failed: 0 healthy, 3 a mode breaks a family, 8 a cell could not be measured. */
   exitStatus: z.number().int(),
   tally: z.object({ healthy: count, broken: count, error: count, impossible: count, missing: count }),
+  /** Beyond the seconds of load. */
+  overhead: z.object({ cells: count, seconds: z.number().nonnegative(), perCellSeconds: z.number().nonnegative() }),
   manifest: manifestSchema,
   cells: z.array(cellResultSchema),
 })
@@ -18,7 +20,15 @@ export type RunReport = z.infer<typeof runReportSchema>
 
 export function runReport({ manifest, cells }: Run, folder: string): RunReport {
   const counts = tally(manifest.planned, cells)
-  return { folder, exitStatus: runExitStatus(counts), tally: counts, manifest, cells: [...cells] }
+  const run = { manifest, cells }
+  return {
+    folder,
+    exitStatus: runExitStatus(counts),
+    tally: counts,
+    overhead: overheadOf(run),
+    manifest,
+    cells: [...cells],
+  }
 }
 
 /** JSON schemas (draft 2020-12) of what vmr writes about a run, by name. */

@@ -2,6 +2,18 @@ import Table from 'cli-table3'
 import picocolors from 'picocolors'
 import { tally } from '../bench/verdict.ts'
 import type { CellResult, Manifest, Run, ThroughputRecord } from '../results/schema.ts'
+import {
+  acceleratorWords,
+  directionLabel,
+  directionsOf,
+  dutLabelOf,
+  familyLabel,
+  modeLabel,
+  notesOf,
+  plain,
+  reached,
+  verdictWords,
+} from './words.ts'
 
 export interface TableOptions {
   /** Default false: text for a file or a pipe. */
@@ -47,14 +59,9 @@ function head(manifest: Manifest): string {
   return lines.map(plain).join('\n')
 }
 
-const acceleratorWords = {
-  kvm: 'accelerated by KVM',
-  tcg: 'emulated in software (TCG, no KVM): its throughput is the emulator’s',
-} as const
-
 function caseTable(cells: readonly CellResult[], colours: Colours): string {
-  const directions = [...new Set(cells.flatMap((cell) => cell.probesBefore.map(({ direction }) => direction)))]
-  const dutLabel = new Set(cells.map(({ dut }) => dut)).size > 1 ? 'DUT' : cells[0]?.dut === 'host' ? 'host' : 'VM'
+  const directions = directionsOf(cells)
+  const dutLabel = dutLabelOf(cells)
   const measured = directions.filter((direction) =>
     cells.some(({ throughput }) => throughput.some((each) => each.direction === direction)),
   )
@@ -68,7 +75,7 @@ function caseTable(cells: readonly CellResult[], colours: Colours): string {
     })
     for (const cell of cells) {
       table.push([
-        plain(cell.mode ?? 'host, bare NIC'),
+        modeLabel(cell),
         familyLabel(cell.family),
         ...directions.map((direction) => reachedText(cell, direction, colours)),
         ...measured.flatMap((direction) => throughputTexts(cell, direction)),
@@ -110,29 +117,17 @@ function wrapped(text: string, columns: number): string {
     .join('\n')
 }
 
-/** Words of guests and tools, without what a terminal would act on. */
-function plain(text: string): string {
-  return text.replace(/[\u0000-\u001f\u007f-\u009f]+/g, ' ')
-}
-
-/** "pc1>dut" -> "PC1>VM" */
-function directionLabel(direction: string, dutLabel: string): string {
-  return direction
-    .split('>')
-    .map((role) => (role === 'dut' ? dutLabel : /^pc\d$/.test(role) ? role.toUpperCase() : role))
-    .join('>')
-}
-
-function familyLabel(family: CellResult['family']): string {
-  return family === 'ipv4' ? 'IPv4' : 'IPv6'
-}
-
 function reachedText(cell: CellResult, direction: string, colours: Colours): string {
-  const probes = [...cell.probesBefore, ...cell.probesAfter].filter((probe) => probe.direction === direction)
-  if (probes.length === 0) return '-'
-  if (probes.every(({ reachable }) => reachable)) return colours.green('yes')
-  if (probes.every(({ reachable }) => !reachable)) return colours.red('NO')
-  return colours.red('partly')
+  switch (reached(cell, direction)) {
+    case undefined:
+      return '-'
+    case 'yes':
+      return colours.green('yes')
+    case 'no':
+      return colours.red('NO')
+    case 'partly':
+      return colours.red('partly')
+  }
 }
 
 function throughputTexts(cell: CellResult, direction: string): readonly string[] {
@@ -148,30 +143,10 @@ function rateText({ summary }: Extract<ThroughputRecord, { status: 'measured' }>
   return summary.count === 1 ? `${middle}` : `${middle} (${low}–${high})`
 }
 
-function verdictText({ verdict, family }: CellResult, colours: Colours): string {
-  switch (verdict.verdict) {
-    case 'healthy':
-      return colours.green('healthy')
-    case 'broken':
-      return colours.red(`breaks ${familyLabel(family)}`)
-    case 'error':
-      return colours.yellow('not measured')
-    case 'impossible':
-      return 'not possible'
-  }
-}
+const verdictColours = { healthy: 'green', broken: 'red', error: 'yellow', impossible: 'dim' } as const
 
-/** What is below a cell's line: where what was lost was seen last, or why there is no result. */
-function notesOf({ verdict, solicitations }: CellResult, dutLabel: string): readonly string[] {
-  if (verdict.verdict === 'healthy') return []
-  if (verdict.verdict === 'error') return [verdict.error.message]
-  if (verdict.verdict === 'impossible') return [`not possible here: ${verdict.reason}`]
-  const when = verdict.when === 'always' ? '' : ` (${verdict.when})`
-  return verdict.directions.map((direction) => {
-    const lost = `${directionLabel(direction, dutLabel)} lost${when}`
-    const trace = solicitations.find((each) => each.direction === direction)
-    return trace === undefined ? lost : `${lost}: ${trace.protocol} ${trace.line}`
-  })
+function verdictText(cell: CellResult, colours: Colours): string {
+  return colours[verdictColours[cell.verdict.verdict]](verdictWords(cell))
 }
 
 function foot({ manifest, cells }: Run, colours: Colours): string {
