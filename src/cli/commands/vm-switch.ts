@@ -1,6 +1,7 @@
 import { findNicMode, loadNicModes } from '../../domain/nic-modes.ts'
 import { VmrError } from '../../errors/vmr-error.ts'
 import { type NicFinding, probeNic } from '../../ipv6/nic-reachability.ts'
+import { interfaceKeeper } from '../../os/vyos/keep-interface.ts'
 import { vyosOs } from '../../os/vyos/vyos-os.ts'
 import type { Shell } from '../../shell/shell.ts'
 import { pcMachines } from '../../testbed/machine.ts'
@@ -82,7 +83,9 @@ export async function vmSwitch(
             connection,
             vm,
             async (guest) => {
-              const nics = await switchRunning(connection, vm, plan, { ...context, guest })
+              const keeper = interfaceKeeper(guest)
+              const nics = await switchRunning(connection, vm, plan, { ...context, guest, keeper })
+              await keeper.close()
               const findings =
                 options.verify && testbed !== undefined
                   ? await verify({ vm, testbed, guest, nics, signal, report })

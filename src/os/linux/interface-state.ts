@@ -10,6 +10,8 @@ import { quoteForScript } from '../../shell/serial/quote.ts'
 export interface InterfaceState {
   readonly name: string
   readonly mac: string
+  /** Number of the device; the one that comes back has another. */
+  readonly index: number
   readonly links: readonly LinkState[]
   readonly routes: readonly RouteState[]
   /** Below /proc/sys/net, with slashes; only what differs from what a new device gets. */
@@ -62,6 +64,7 @@ const addressSchema = z.object({
   dadfailed: z.boolean().default(false),
 })
 const linkSchema = z.object({
+  ifindex: z.int().positive(),
   ifname: interfaceNameSchema,
   flags: z.array(z.string()).default([]),
   mtu: z
@@ -184,6 +187,7 @@ export function parseInterfaceState(name: string, output: string, machine: strin
   return {
     name,
     mac: nic.address.toLowerCase(),
+    index: nic.ifindex,
     links: links.map((link) => ({
       name: link.ifname,
       vlan: link.ifname === name ? undefined : link.linkinfo?.info_data?.id,
@@ -270,9 +274,9 @@ const pollSeconds = 0.02
 const renameRounds = 50
 
 /**
- * A script for the guest's root. It waits until a NIC with this MAC address is there that is another device than the
- * present one, and puts back what it had. Whatever cannot be put back is told on standard error, one line each; the rest
- * is put back all the same. With the argument `now` it does not wait for another device.
+ * A script for the guest's root. It waits until a NIC with this MAC address is there, other than the device whose number
+ * it is given, and puts back what it had. Whatever cannot be put back is told on standard error, one line each; the rest
+ * is put back all the same.
  */
 export function restoreScript(state: InterfaceState, { sameLink, limitSeconds }: RestoreOptions): string {
   const { name, mac, links, routes, sysctls, offloads } = state
@@ -285,8 +289,7 @@ export function restoreScript(state: InterfaceState, { sameLink, limitSeconds }:
   return [
     `n=${nic} m=${mac} failed=0`,
     'cd /sys/class/net || exit 1',
-    "old=''",
-    `[ "$1" = now ] || { [ ! -e $n ] || read -r old <$n/ifindex; }`,
+    'old=$1',
     // Reading with a time limit from what nobody writes to sleeps without starting a process.
     'f=/run/.vmr-nic-$$',
     'mkfifo -m 600 $f && exec 9<>$f && rm $f || exit 1',

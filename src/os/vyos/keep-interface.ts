@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { VmrError } from '../../errors/vmr-error.ts'
-import { runChecked, type Shell } from '../../shell/shell.ts'
+import { type RunResult, runChecked, type Shell } from '../../shell/shell.ts'
 import {
   captureScript,
   type InterfaceState,
@@ -17,87 +17,92 @@ interface Options {
 /** An interface whose settings the guest itself puts back when its NIC returns. */
 export interface KeptInterface {
   readonly state: InterfaceState
-  /** Where the guest has the script; it is root's and gone with the guest's next start. */
+  /** Where the guest has the script; it is gone with the guest's next start. */
   readonly script: string
   /**
-   * Has the guest wait for the NIC. From when this resolves the NIC may be unplugged. What the waiting comes to is in
-   * `restored`: the complaints of what could not be put back, none when all is as it was.
-   *
-   * @throws VmrError what the shell throws.
+   * Has the guest look out for the NIC's return, from now on: it may be unplugged at once. Resolves when the guest has
+   * put back what it could, with complaints about the rest; an abort ends the lookout.
    */
-  watch(): Promise<{ readonly restored: Promise<readonly string[]> }>
-  /** Takes the script away. */
-  forget(): Promise<void>
+  restored(options?: Options): Promise<readonly string[]>
 }
 
-/** For how long the guest looks out for a NIC that is gone. */
-const watchSeconds = 120
+export interface InterfaceKeeper {
+  /**
+   * Reads how an interface is set up in the running system, and lays a script for its return into the guest.
+   *
+   * @throws VmrError GUEST_NOT_READY when the guest has no such interface; what the shell throws.
+   */
+  keep(name: string, options: Options & Pick<RestoreOptions, 'sameLink'>): Promise<KeptInterface>
+  /** Takes the scripts away. */
+  close(): Promise<void>
+}
+
+/** For how long the guest looks out for a NIC that is gone, in seconds. */
+const lookoutSeconds = 30
 const scriptPattern = /^\/tmp\/\.vmr-nic-[0-9a-f]{24}$/
-
-const uploaded = new WeakMap<Shell, Set<string>>()
+/** Beside the lookout: a guest without KVM on a busy host sets ten addresses. */
+const restoreLimitMs = 60_000
 
 /**
- * Reads how an interface is set up in the running system, and lays a script for its return into the guest. VyOS does
- * nothing when a NIC is plugged in: its configuration stays as it was and the new device knows nothing of it. A commit
- * that set it anew would take seconds, in which nothing gets through.
- *
- * @throws VmrError GUEST_NOT_READY when the guest has no such interface; what the shell throws.
+ * Keeps interfaces of a VyOS over the loss of their NIC. VyOS does nothing when a NIC is plugged in: its configuration
+ * stays as it was, and the new device knows nothing of it. A commit that sets it anew would take seconds, in which nothing
+ * gets through.
  */
-export async function keepInterface(
-  shell: Shell,
-  name: string,
-  { signal, sameLink }: Options & Pick<RestoreOptions, 'sameLink'>,
-): Promise<KeptInterface> {
-  const runOptions = signal === undefined ? {} : { signal }
-  const output = await runChecked(shell, ['bash', '-c', captureScript(name)], runOptions)
-  const state = parseInterfaceState(name, output, shell.description)
-  const text = restoreScript(state, { sameLink, limitSeconds: watchSeconds })
-  const script = `/tmp/.vmr-nic-${createHash('sha256').update(text).digest('hex').slice(0, 24)}`
-  const known = uploaded.get(shell) ?? new Set<string>()
-  uploaded.set(shell, known)
-  if (!known.has(script)) {
-    await shell.writeFile(script, text, { mode: 0o600, ...runOptions })
-    known.add(script)
-  }
+export function interfaceKeeper(shell: Shell): InterfaceKeeper {
+  const scripts = new Set<string>()
   return {
-    state,
-    script,
-    async watch() {
-      const command = await shell.start(['sudo', '-n', 'bash', script])
-      return { restored: command.ended.then(({ exitCode, stderr }) => complaints(name, exitCode, stderr)) }
+    async keep(name, { signal, sameLink }) {
+      const runOptions = signal === undefined ? {} : { signal }
+      const output = await runChecked(shell, ['bash', '-c', captureScript(name)], runOptions)
+      const state = parseInterfaceState(name, output, shell.description)
+      const text = restoreScript(state, { sameLink, limitSeconds: lookoutSeconds })
+      const script = `/tmp/.vmr-nic-${createHash('sha256').update(text).digest('hex').slice(0, 24)}`
+      if (!scripts.has(script)) {
+        await shell.writeFile(script, text, { mode: 0o600, ...runOptions })
+        scripts.add(script)
+      }
+      return {
+        state,
+        script,
+        restored: async (options = {}) =>
+          complaints(name, await runScript(shell, script, [String(state.index)], options)),
+      }
     },
-    async forget() {
-      known.delete(script)
-      await shell.run(['rm', '-f', script])
+    async close() {
+      if (scripts.size > 0) await shell.run(['rm', '-f', ...scripts])
+      scripts.clear()
     },
   }
 }
 
 /**
- * Runs a script that {@link keepInterface} has left in the guest, for a NIC that is there again.
+ * Runs a script that an {@link InterfaceKeeper} has left in the guest, for a NIC that is there again.
  *
- * @returns complaints as of KeptInterface; undefined when the guest does not have the script (any more).
+ * @returns complaints as of {@link KeptInterface}; undefined when the guest does not have the script (any more).
  */
 export async function restoreInterface(
   shell: Shell,
   name: string,
   script: string,
-  { signal }: Options = {},
+  options: Options = {},
 ): Promise<readonly string[] | undefined> {
   if (!scriptPattern.test(script)) throw new VmrError('INTERNAL', `${script} is no script of vmr's`)
-  const runOptions = signal === undefined ? {} : { signal }
-  if ((await shell.run(['test', '-f', script], runOptions)).exitCode !== 0) return undefined
-  const { exitCode, stderr } = await shell.run(['sudo', '-n', 'bash', script, 'now'], runOptions)
-  const told = complaints(name, exitCode, stderr)
-  await shell.run(['rm', '-f', script], runOptions)
-  return told
+  if ((await shell.run(['test', '-f', script])).exitCode !== 0) return undefined
+  return complaints(name, await runScript(shell, script, [], options))
 }
 
-function complaints(name: string, exitCode: number, stderr: string): readonly string[] {
+function runScript(shell: Shell, script: string, words: readonly string[], { signal }: Options): Promise<RunResult> {
+  return shell.run(['sudo', '-n', 'bash', script, ...words], {
+    timeoutMs: lookoutSeconds * 1000 + restoreLimitMs,
+    ...(signal === undefined ? {} : { signal }),
+  })
+}
+
+function complaints(name: string, { exitCode, stderr }: RunResult): readonly string[] {
   if (exitCode === 0) return []
-  if (exitCode === notBack) return [`the guest did not see ${name} again within ${watchSeconds} s`]
+  if (exitCode === notBack) return [`the guest did not see ${name} again within ${lookoutSeconds} s`]
   const lines = stderr.split('\n').filter((line) => line.trim() !== '' && !/^Command failed -:\d+$/.test(line))
   return lines.length === 0
     ? [`the guest could not set ${name} up again (exit status ${exitCode})`]
-    : lines.slice(0, 20)
+    : lines.slice(0, 20).map((line) => line.slice(0, 300))
 }

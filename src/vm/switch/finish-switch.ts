@@ -33,7 +33,20 @@ const retryMs = 100
  *
  * @throws VmrError for what stands in the way; it may be called again.
  */
-export function finishSwitch(step: SwitchStep): Promise<UndoOutcome> {
+export async function finishSwitch(step: SwitchStep): Promise<UndoOutcome> {
+  const { kind } = await finishOnceBack(step)
+  return kind === 'gone' ? 'gone' : 'undone'
+}
+
+/** How a VM is once its switch is ended. */
+export type Finished =
+  | { readonly kind: 'gone' }
+  | { readonly kind: 'not running' }
+  /** Attached and set up as the definition says, whose notes these are. */
+  | { readonly kind: 'as defined'; readonly metadata: VmrMetadata }
+
+/** As {@link finishSwitch}, over a connection of its own. */
+export function finishOnceBack(step: SwitchStep): Promise<Finished> {
   return withConnectionOnceBack(step.uri, (connection) =>
     finishOn(connection, step, (vm, task) => withGuest(connection, vm, task)),
   )
@@ -44,22 +57,22 @@ export async function finishOn(
   connection: Connection,
   step: SwitchStep,
   onConsole: (vm: Vm, task: (guest: Shell) => Promise<void>) => Promise<void>,
-): Promise<UndoOutcome> {
+): Promise<Finished> {
   try {
     await withLibvirt(`looking for ${step.name}`, () => connection.lookupDomainByUuid(step.uuid))
   } catch (error) {
-    if (isDomainNotFound(error instanceof Error ? error.cause : undefined)) return 'gone'
+    if (isDomainNotFound(error instanceof Error ? error.cause : undefined)) return { kind: 'gone' }
     throw error
   }
   const vm = await findVm(connection, step.name)
   if (!(await runs(connection, vm.domain))) {
     await prepareUplinksOf(vm)
-    return 'undone'
+    return { kind: 'not running' }
   }
   await attachAsDefined(connection, vm, new Set(step.nics.map(({ mac }) => mac)))
   await noteLive(connection, vm.domain, vm.metadata)
   await onConsole(vm, (guest) => setUpAgain(guest, step))
-  return 'undone'
+  return { kind: 'as defined', metadata: vm.metadata }
 }
 
 async function setUpAgain(guest: Shell, { name: vmName, nics }: SwitchStep): Promise<void> {

@@ -1,9 +1,11 @@
 import { journalDirectory } from '../../config/paths.ts'
+import type { VmrMetadata } from '../../domain/metadata.ts'
 import { isAttachedAs } from '../../domain/nic-switch.ts'
 import { buildXml } from '../../domain/xml/build.ts'
+import type { XmlElement } from '../../domain/xml/element.ts'
 import { isVmrError, VmrError } from '../../errors/vmr-error.ts'
 import type { Connection } from '../../libvirt/index.ts'
-import { type KeptInterface, keepInterface } from '../../os/vyos/keep-interface.ts'
+import type { InterfaceKeeper, KeptInterface } from '../../os/vyos/keep-interface.ts'
 import { throwIfAborted } from '../../shell/abort.ts'
 import type { Shell } from '../../shell/shell.ts'
 import { prepareUplink } from '../../testbed/uplink.ts'
@@ -13,7 +15,15 @@ import type { Vm } from '../find-vm.ts'
 import { withLibvirt } from '../libvirt-failure.ts'
 import { withVmJournal } from '../uplink-uses.ts'
 import { checkSwitch } from './check-switch.ts'
-import { finishOn, finishSwitch, liveFacts, noteLive, type SwitchStep } from './finish-switch.ts'
+import {
+  type Finished,
+  finishOn,
+  finishOnceBack,
+  finishSwitch,
+  liveFacts,
+  noteLive,
+  type SwitchStep,
+} from './finish-switch.ts'
 import { findNic, type PlannedNic, planSwitch, type SwitchPlan, type SwitchRequest } from './plan-switch.ts'
 import { attachNic, detachNic, ended } from './replug.ts'
 
@@ -21,6 +31,12 @@ export interface SwitchOptions {
   /** Ends the switch; it then goes back. */
   readonly signal: AbortSignal
   readonly onProgress?: (activity: string) => void
+}
+
+export interface RunningSwitchOptions extends SwitchOptions {
+  readonly guest: Shell
+  /** Of the same guest. What it leaves there its owner takes away, when nothing has to be brought back any more. */
+  readonly keeper: InterfaceKeeper
 }
 
 /** What was done to one NIC. */
@@ -116,14 +132,14 @@ export async function switchRunning(
   connection: Connection,
   vm: Vm,
   plan: SwitchPlan,
-  { guest, signal, onProgress }: SwitchOptions & { readonly guest: Shell },
+  { guest, keeper, signal, onProgress }: RunningSwitchOptions,
 ): Promise<readonly SwitchedNic[]> {
   const { domain } = vm
   const kept = new Map<string, KeptInterface>()
   for (const { name, plan: how, sameLink } of plan.nics) {
     if (how?.kind !== 'detachAttach' && how?.kind !== 'inPlace') continue
     onProgress?.(`reading ${name}`)
-    kept.set(name, await keepInterface(guest, name, { sameLink, signal }))
+    kept.set(name, await keeper.keep(name, { sameLink, signal }))
   }
   const step: SwitchStep = {
     kind: 'nic-switch',
@@ -138,46 +154,57 @@ export async function switchRunning(
   const journal = await openJournal({ directory: journalDirectory(), purpose: switchPurpose(domain.name) })
   try {
     const id = await journal.before(step)
+    const switched: SwitchedNic[] = []
     try {
-      const switched: SwitchedNic[] = []
       for (const nic of plan.nics) {
         throwIfAborted(signal, `switching ${nic.name} of ${domain.name}`)
         onProgress?.(`switching ${nic.name}`)
         switched.push(await switchNic(connection, vm, nic, { kept: kept.get(nic.name), signal }))
       }
       await define(connection, vm, plan)
-      await journal.undone(id).catch(() => undefined)
-      for (const each of kept.values()) await each.forget()
-      return switched
     } catch (error) {
-      throw await goBack(error)
-    }
-
-    async function goBack(error: unknown): Promise<unknown> {
       onProgress?.('going back')
-      try {
-        const running = connection.isOpen()
-          ? await finishOn(connection, step, (_vm, task) => task(guest))
-          : await finishSwitch(step)
-        await journal.undone(id).catch(() => undefined)
-        return failure(error, domain.name, running === 'gone' ? 'is gone' : `is as it was before (${modesOf(plan)})`)
-      } catch (second) {
-        const why = second instanceof Error ? second.message : String(second)
-        return failure(
-          error,
-          domain.name,
-          `could not be brought back: ${why}`,
-          'Mend the cause, then run `vmr cleanup`.',
-        )
-      }
+      const outcome = await goBack(connection, step, guest)
+      if (outcome.kind === 'failed') throw failure(error, domain.name, outcome.words, outcome.hint)
+      await journal.undone(id).catch(() => undefined)
+      // A daemon that died over its answer may have taken the new definition all the same.
+      if (outcome.kind !== 'as defined' || !plan.changesDefinition || !isNoted(outcome.metadata, plan))
+        throw failure(error, domain.name, wordsFor(outcome, plan))
     }
+    await journal.undone(id).catch(() => undefined)
+    return switched
   } finally {
     await journal.close()
   }
 }
 
-function modesOf({ nics }: SwitchPlan): string {
-  return nics.map(({ name, from }) => `${name} ${from}`).join(', ')
+type WayBack = Finished | { readonly kind: 'failed'; readonly words: string; readonly hint: string }
+
+async function goBack(connection: Connection, step: SwitchStep, guest: Shell): Promise<WayBack> {
+  try {
+    if (!connection.isOpen()) return await finishOnceBack(step)
+    return await finishOn(connection, step, (_vm, task) => task(guest))
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error)
+    const hint = 'Mend the cause, then run `vmr cleanup`.'
+    return { kind: 'failed', words: `could not be brought back: ${why}`, hint }
+  }
+}
+
+function isNoted({ nics }: VmrMetadata, plan: SwitchPlan): boolean {
+  return plan.nics.every(({ mac, to }) => nics.find((nic) => nic.mac === mac)?.mode === to)
+}
+
+function wordsFor(outcome: Finished, { nics }: SwitchPlan): string {
+  const modes = nics.map(({ name, from }) => `${name} ${from}`).join(', ')
+  switch (outcome.kind) {
+    case 'gone':
+      return 'is gone'
+    case 'not running':
+      return `does not run, and is defined as before (${modes})`
+    case 'as defined':
+      return `is as it was before (${modes})`
+  }
 }
 
 function failure(error: unknown, name: string, state: string, hint?: string): unknown {
@@ -218,19 +245,37 @@ async function switchNic(
     )
     if (await isLive(connection, vm, nic, signal)) return done('in place', seconds())
   }
-  const { restored } = await kept.watch()
-  const what = `${name} of ${vm.domain.name}`
   const replugStart = performance.now()
-  if (nic.alias === undefined) throw new VmrError('LIBVIRT_FAILED', `libvirt does not say what it calls ${what}`)
-  await detachNic(connection, vm.domain, { alias: nic.alias, what, signal })
-  await readyUplink(vm, nic, signal)
-  await attachNic(connection, vm.domain, plan.element, { what, signal })
-  if (!(await isLive(connection, vm, nic, signal)))
-    throw new VmrError('LIBVIRT_FAILED', `libvirt attached ${what}, but not in mode ${to}`, {
-      hint: `Look at it: virsh dumpxml ${vm.domain.name}`,
-    })
-  const complaints = await restored
+  const complaints = await replug(connection, vm, nic, plan.element, { kept, signal })
   return done('detached and attached', (performance.now() - replugStart) / 1000, complaints)
+}
+
+async function replug(
+  connection: Connection,
+  vm: Vm,
+  nic: PlannedNic,
+  element: XmlElement,
+  { kept, signal }: { readonly kept: KeptInterface; readonly signal: AbortSignal },
+): Promise<readonly string[]> {
+  const what = `${nic.name} of ${vm.domain.name}`
+  if (nic.alias === undefined) throw new VmrError('LIBVIRT_FAILED', `libvirt does not say what it calls ${what}`)
+  const lookout = new AbortController()
+  const restored = kept.restored({ signal: lookout.signal })
+  restored.catch(() => undefined)
+  try {
+    await detachNic(connection, vm.domain, { alias: nic.alias, what, signal })
+    await readyUplink(vm, nic, signal)
+    await attachNic(connection, vm.domain, element, { what, signal })
+    if (!(await isLive(connection, vm, nic, signal)))
+      throw new VmrError('LIBVIRT_FAILED', `libvirt attached ${what}, but not in mode ${nic.to}`, {
+        hint: `Look at it: virsh dumpxml ${vm.domain.name}`,
+      })
+    return await restored
+  } catch (error) {
+    lookout.abort()
+    await restored.catch(() => undefined)
+    throw error
+  }
 }
 
 async function readyUplink({ domain }: Vm, { uplink }: PlannedNic, signal: AbortSignal): Promise<void> {
