@@ -11,13 +11,16 @@ export PATH := $(CURDIR)/.cache/node/bin:$(PATH)
 sources := $(shell find src) $(wildcard scripts/*.ts) package-lock.json tsconfig.json
 as_root := scripts/setup/run-as-root.sh
 
-.PHONY: help setup toolchain build test demo coverage lint format clean
+.PHONY: help setup test-setup toolchain build test demo coverage lint format clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
 setup: ## Install what is missing: Debian packages, Node.js, npm packages; start libvirt
 	@scripts/setup/setup.sh
+
+test-setup: setup
+	@scripts/setup/test-packages.sh
 
 toolchain:
 	@scripts/setup/node.sh
@@ -31,11 +34,11 @@ dist/cli.js: $(sources)
 demo: setup build ## Measure bridge, macvtap and macvtap-trust with IPv4 and IPv6 on the embedded lab
 	@scripts/setup/demo.sh
 
-test: setup build ## Run every test
+test: setup test-setup build ## Run every test
 	@$(as_root) 'test real links, namespaces and VMs' \
 		node node_modules/mocha/bin/mocha.js --fail-zero --reporter scripts/test/closing-line-reporter.ts
 
-coverage: setup build ## Run every test and report what they cover in coverage/
+coverage: setup test-setup build ## Run every test and report what they cover in coverage/
 	@$(as_root) 'test real links, namespaces and VMs' \
 		node node_modules/c8/bin/c8.js node node_modules/mocha/bin/mocha.js --fail-zero
 
