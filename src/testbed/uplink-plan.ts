@@ -29,6 +29,8 @@ export interface UplinkSituation {
 /** Commands that belong together, and what takes them back. */
 export interface UplinkChange {
   readonly inverse: readonly UndoStep[]
+  /** It disturbs nobody who still holds the uplink, so it may be made before all others. */
+  readonly ahead?: true
   readonly commands: readonly (readonly string[])[]
 }
 
@@ -169,17 +171,19 @@ function hold(
   const current = there?.linkinfo?.info_data
   const asWanted =
     current?.stp_state === (use.stp ? 1 : 0) && current?.mcast_snooping === (use.multicastSnooping ? 1 : 0)
+  const inverse = [{ kind: 'uplink-bridge' as const, bridge, uplink: nic.ifname }]
   return [
     {
-      inverse: [{ kind: 'uplink-bridge', bridge, uplink: nic.ifname }],
+      inverse,
+      ahead: true,
       commands: [
         ...(there === undefined ? make : []),
         ...(there === undefined || asWanted
           ? []
           : [['ip', 'link', 'set', 'dev', bridge, 'type', 'bridge', ...settings]]),
-        ...(held ? [] : [['ip', 'link', 'set', 'dev', nic.ifname, 'master', bridge]]),
         ...(there?.flags.includes('UP') === true ? [] : [['ip', 'link', 'set', 'dev', bridge, 'up']]),
       ],
     },
+    ...(held ? [] : [{ inverse, commands: [['ip', 'link', 'set', 'dev', nic.ifname, 'master', bridge]] }]),
   ]
 }

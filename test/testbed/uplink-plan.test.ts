@@ -36,8 +36,8 @@ describe('the plan for an uplink', () => {
     assert.deepEqual(commands('enp1s0', bridged, situation([link('enp1s0', { mtu: 9000 })])), [
       'ip link add name vmr-br1 address 52:54:00:00:00:01 mtu 9000 type bridge stp_state 0 mcast_snooping 0',
       'sysctl -q -w net/ipv6/conf/vmr-br1/disable_ipv6=1',
-      'ip link set dev enp1s0 master vmr-br1',
       'ip link set dev vmr-br1 up',
+      'ip link set dev enp1s0 master vmr-br1',
     ])
   })
 
@@ -54,6 +54,15 @@ describe('the plan for an uplink', () => {
         commands: [['ip', 'link', 'set', 'dev', 'enp1s0', 'up']],
       },
     ])
+  })
+
+  it('makes the bridge before anybody has to let go of the NIC, and touches the NIC only then', () => {
+    const nic = link('enp1s0', { master: 'vmr-br2' })
+    const plan = planUplink('enp1s0', bridged, situation([nic, bridgeLink('vmr-br2')]))
+    const words = (ahead: boolean) =>
+      plan.flatMap((change) => ((change.ahead === true) === ahead ? change.commands.map((argv) => argv.join(' ')) : []))
+    assert.doesNotMatch(words(true).join('\n'), /enp1s0|vmr-br2/)
+    assert.deepEqual(words(false), ['ip link delete dev vmr-br2', 'ip link set dev enp1s0 master vmr-br1'])
   })
 
   it('works where the kernel has no IPv6', () => {

@@ -8,7 +8,7 @@ import type { Connection } from '../../libvirt/index.ts'
 import type { InterfaceKeeper, KeptInterface } from '../../os/vyos/keep-interface.ts'
 import { throwIfAborted } from '../../shell/abort.ts'
 import type { Shell } from '../../shell/shell.ts'
-import { prepareUplink } from '../../testbed/uplink.ts'
+import { handOverUplink, prepareUplink } from '../../testbed/uplink.ts'
 import { listJournals, openJournal, reopenJournal } from '../../undo/journal.ts'
 import { undoAll } from '../../undo/undo-all.ts'
 import type { Vm } from '../find-vm.ts'
@@ -258,14 +258,17 @@ async function replug(
   { kept, signal }: { readonly kept: KeptInterface; readonly signal: AbortSignal },
 ): Promise<readonly string[]> {
   const what = `${nic.name} of ${vm.domain.name}`
-  if (nic.alias === undefined) throw new VmrError('LIBVIRT_FAILED', `libvirt does not say what it calls ${what}`)
+  const { alias } = nic
+  if (alias === undefined) throw new VmrError('LIBVIRT_FAILED', `libvirt does not say what it calls ${what}`)
   const lookout = new AbortController()
   const restored = kept.restored({ signal: lookout.signal })
   restored.catch(() => undefined)
   try {
-    await detachNic(connection, vm.domain, { alias: nic.alias, what, signal })
-    await readyUplink(vm, nic, signal)
-    await attachNic(connection, vm.domain, element, { what, signal })
+    await handOver(vm, nic, signal, async (ready) => {
+      await detachNic(connection, vm.domain, { alias, what, signal })
+      await ready()
+      await attachNic(connection, vm.domain, element, { what, signal })
+    })
     if (!(await isLive(connection, vm, nic, signal)))
       throw new VmrError('LIBVIRT_FAILED', `libvirt attached ${what}, but not in mode ${nic.to}`, {
         hint: `Look at it: virsh dumpxml ${vm.domain.name}`,
@@ -281,6 +284,18 @@ async function replug(
 async function readyUplink({ domain }: Vm, { uplink }: PlannedNic, signal: AbortSignal): Promise<void> {
   if (uplink === undefined) return
   await withVmJournal(domain.name, (journal) => prepareUplink(uplink.name, uplink.use, { journal, signal }))
+}
+
+async function handOver(
+  { domain }: Vm,
+  { uplink, device }: PlannedNic,
+  signal: AbortSignal,
+  task: (ready: () => Promise<void>) => Promise<void>,
+): Promise<void> {
+  if (uplink === undefined) return task(async () => undefined)
+  return withVmJournal(domain.name, (journal) =>
+    handOverUplink(uplink.name, uplink.use, { journal, signal, leaving: device }, task),
+  )
 }
 
 /** libvirt may answer "updated successfully" and have changed nothing. */
