@@ -12,7 +12,7 @@ export interface NicFacts {
    */
   readonly index: number
   readonly mac: string | undefined
-  /** libvirt's interface type: bridge, direct, network, user … */
+  /** libvirt's interface type as it is defined: bridge, direct, network, user … */
   readonly type: string
   /** The bridge, uplink or libvirt network, by type. */
   readonly source: string | undefined
@@ -119,8 +119,9 @@ export function domainFacts(domain: XmlElement): DomainFacts {
 }
 
 export function nicFacts(nic: XmlElement, index: number): NicFacts {
-  const type = nic.attributes.type ?? ''
   const source = firstChild(nic, 'source')
+  // Live XML shows what a libvirt network hands on to (virDomainNetDefFormat, "publicActual"): bridge, direct …
+  const type = source?.attributes.network === undefined ? (nic.attributes.type ?? '') : 'network'
   const attribute = sourceAttribute(type)
   const virtualPort = firstChild(nic, 'virtualport')?.attributes.type
   return {

@@ -134,8 +134,12 @@ function withoutCurrentAddress(child: XmlElement): XmlElement {
   return child.name === 'mac' ? withAttributes(child, { currentAddress: undefined }) : child
 }
 
-/** A live element without what libvirt fills in when it starts the NIC. */
+/**
+ * A live element without what libvirt fills in when it starts the NIC. One on a network that hands on to a bridge or uplink
+ * of the host is shown with that type (virDomainNetDefFormat, "publicActual"), and its source still names the network.
+ */
 function withoutRuntimeState(live: XmlElement): XmlElement {
+  const network = firstChild(live, 'source')?.attributes.network
   const children = childElements(live).flatMap((child) => {
     switch (child.name) {
       case 'alias':
@@ -144,13 +148,13 @@ function withoutRuntimeState(live: XmlElement): XmlElement {
         return generatedTarget.test(child.attributes.dev ?? '') ? [] : [child]
       case 'source':
         return [
-          live.attributes.type === 'network'
-            ? withAttributes(child, { portid: undefined, bridge: undefined, dev: undefined })
-            : child,
+          network === undefined
+            ? child
+            : withAttributes(child, { portid: undefined, bridge: undefined, dev: undefined, mode: undefined }),
         ]
       default:
         return [withoutCurrentAddress(child)]
     }
   })
-  return withChildren(live, children)
+  return withChildren(network === undefined ? live : withAttributes(live, { type: 'network' }), children)
 }

@@ -76,8 +76,14 @@ const disk = fc
     bus: pick('virtio', 'scsi', 'sata', 'usb'),
     cache: some(pick('none', 'writeback', 'writethrough', 'directsync', 'unsafe')),
     serial: some(word),
+    size: some(fc.integer({ min: 1, max: 4096 }).map((size) => `${size} GiB`)),
+    readOnly: fc.boolean(),
+    allowBackingFile: fc.boolean(),
   })
-  .map(({ base, own, ...rest }) => ({ ...rest, ...(own ? { file: base } : { base }) }))
+  .map(({ base, own, readOnly, ...rest }) => ({
+    ...rest,
+    ...(own ? { file: base, readOnly: readOnly && rest.bus !== 'sata' } : { base }),
+  }))
 
 const cpu = fc.oneof(
   pick({ mode: 'auto' }, { mode: 'maximum' }),
@@ -116,7 +122,20 @@ export const definitions: fc.Arbitrary<DomainDefinition> = fc
     management: some(pick({}, { mode: 'passt' })),
     serialLog: fc.boolean(),
     rng: fc.boolean(),
+    bootOrders: fc.uniqueArray(fc.integer({ min: 1, max: 99 }), { maxLength: 4 }),
+    xml: some(
+      pick(
+        "<domain><features><vmport state='off'/></features></domain>",
+        "<domain><clock><timer name='hpet' present='yes'/></clock><devices><memballoon model='virtio'/></devices></domain>",
+        "<domain><devices><vsock model='virtio'><cid auto='yes'/></vsock></devices></domain>",
+      ),
+    ),
     watchdog: some(fc.record({ model: pick('i6300esb', 'ib700'), action: pick('reset', 'pause', 'none') })),
   })
   .filter(({ firmware, machine }) => typeof firmware === 'string' || !firmware.secureBoot || machine !== 'pc')
+  .map(({ bootOrders, ...input }) => {
+    const orders = [...bootOrders]
+    const ordered = <T>(devices: readonly T[]) => devices.map((device) => ({ ...device, bootOrder: orders.pop() }))
+    return { ...input, disks: ordered(input.disks), nics: ordered(input.nics) }
+  })
   .map((input) => definitionFrom(stringify(JSON.parse(JSON.stringify(input)), { aliasDuplicateObjects: false })))

@@ -29,6 +29,7 @@ const live = `<domain type='kvm' id='7'>
     </interface>
     <interface type='direct'><source dev='enp2s0'/></interface>
     <interface type='bridge'><source bridge='ovs0'/><virtualport type='openvswitch'/></interface>
+    <interface type='bridge'><source network='lan' portid='77a0' bridge='br0'/></interface>
     <interface type='hostdev' managed='yes'><mac address='52:54:00:aa:00:02'/></interface>
     <serial type='pty'><source path='/dev/pts/9'/><log file='/l/2.log' append='on'/><target port='1'/></serial>
     <serial type='pty'><source path='/dev/pts/3'/><log file='/l/serial.log' append='on'/><target port='0'/></serial>
@@ -85,7 +86,7 @@ describe('Facts of a domain', () => {
       vmr: undefined,
       metadata: { kind: 'absent' },
     })
-    const [first, second, third, fourth] = nics.map(({ element: _nic, ...nic }) => nic)
+    const [first, second, third, networked, fourth] = nics.map(({ element: _nic, ...nic }) => nic)
     assert.deepEqual(first, {
       index: 0,
       mac: '52:54:00:aa:00:01',
@@ -105,6 +106,7 @@ describe('Facts of a domain', () => {
     assert.equal(second?.macvtapMode, 'vepa')
     assert.equal(second?.mac, undefined)
     assert.deepEqual([third?.openVSwitch, third?.source, third?.link], [true, 'ovs0', 'up'])
+    assert.deepEqual([networked?.type, networked?.source], ['network', 'lan'])
     assert.deepEqual([fourth?.type, fourth?.source], ['hostdev', undefined])
   })
 

@@ -185,6 +185,10 @@ describe('Switching a NIC to another mode', () => {
       xml(`<interface type="network"><mac address="52:54:00:00:00:01"/><source network="default" portid="77a0" bridge="virbr0"/>
       <target dev="vnet0"/><model type="virtio"/><alias name="net0"/></interface>`)
     assert.equal(planNicSwitch({ live: running, to: mode('network') }).kind, 'nothingToDo')
+    // One that hands on to a bridge of the host is shown as that.
+    const handedOn = { ...running, attributes: { ...running.attributes, type: 'bridge' } }
+    assert.equal(planNicSwitch({ live: handedOn, to: mode('network') }).kind, 'nothingToDo')
+    assert.equal(planNicSwitch({ live: handedOn, to: mode('bridge'), source: 'virbr0' }).kind, 'detachAttach')
   })
 
   it('moves from one Linux bridge to another in place, as nothing else can', () => {

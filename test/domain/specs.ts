@@ -63,11 +63,11 @@ export function specOf(
         : {
             file: `${directory}/disk${index}.qcow2`,
             format: 'qcow2' as const,
-            backing: [{ file: disk.base, format: disk.format }],
+            backing: [{ file: disk.base, format: disk.format, keepOwner: true }],
           }),
     })),
     cdroms: [
-      ...(definition.cdrom === undefined ? [] : [{ file: definition.cdrom, bootable: true }]),
+      ...(definition.cdrom === undefined ? [] : [{ file: definition.cdrom, bootable: true, keepOwner: true }]),
       ...(definition.cloudInit === undefined ? [] : [{ file: `${directory}/seed.iso`, bootable: false }]),
     ],
     serialLog: definition.serialLog ? `${directory}/serial.log` : undefined,
