@@ -206,7 +206,9 @@ function osElement({ skeleton, definition, kernel, nvram }: DomainSpec): XmlElem
   const { firmware } = definition
   let os = withChild(own, type)
   if (firmware === 'uefi') {
-    os = withAttributes(os, { firmware: 'efi' })
+    // Left to itself libvirt prefers images with Secure Boot and Microsoft's keys, which refuse what nobody signed.
+    const without = ['enrolled-keys', 'secure-boot'].map((name) => element('feature', { enabled: 'no', name }))
+    os = append(withAttributes(os, { firmware: 'efi' }), element('firmware', {}, without))
     if (nvram !== undefined) os = append(os, element('nvram', {}, [nvram]))
   } else if (typeof firmware === 'object') {
     os = append(

@@ -3,6 +3,8 @@ import { ConnectError, ConnectionLostError, LibvirtError } from '../libvirt/inde
 
 /** libvirt wraps the kernel's ENOSPC in its own message; the text is strerror(3)'s in the C locale. */
 const diskFull = /No space left on device/
+/** qemuFirmwareFillDomain in libvirt's src/qemu/qemu_firmware.c. */
+const firmwareMissing = /Unable to find any firmware/
 /** virChrdevOpen in libvirt's src/conf/virchrdev.c. */
 const consoleTaken = /Active console session exists/
 
@@ -26,6 +28,11 @@ export function libvirtFailure(doing: string, error: unknown): unknown {
   if (consoleTaken.test(error.message))
     return new VmrError('GUEST_CONSOLE_BUSY', `${doing}: another client has the console`, {
       hint: 'Leave it there first (Ctrl-] in `vmr vm console` and `virsh console`), or take it over with --force.',
+      cause: error,
+    })
+  if (firmwareMissing.test(error.message))
+    return new VmrError('LIBVIRT_FAILED', `${doing}: ${error.message}`, {
+      hint: 'Install UEFI images (Debian: apt install ovmf), name them under firmware, or set firmware: bios.',
       cause: error,
     })
   return new VmrError('LIBVIRT_FAILED', `${doing}: ${error.message}`, { cause: error })

@@ -162,6 +162,31 @@ describe('Domain definition', () => {
     })
   })
 
+  it('has every field of it in the manual that vyos.yaml is', async () => {
+    const manual = await readFile(join(packageRoot(), 'domains', 'vyos.yaml'), 'utf8')
+    const fields = new Set<string>()
+    const collect = (schema: unknown): void => {
+      if (typeof schema !== 'object' || schema === null) return
+      for (const [key, value] of Object.entries(schema)) {
+        if (key === 'properties') for (const field of Object.keys(value as object)) fields.add(field)
+        collect(value)
+      }
+    }
+    collect(JSON.parse(editorSchemas()['domain.schema.json'] ?? ''))
+    assert.ok(fields.size > 60, `${fields.size} fields`)
+    assert.deepEqual(
+      [...fields].filter((field) => !new RegExp(`\\b${field}:`).test(manual)),
+      [],
+    )
+  })
+
+  it('tells editors where the schema is, in every shipped definition', async () => {
+    for (const name of ['vyos', 'lab-router']) {
+      const [first] = (await readFile(join(packageRoot(), 'domains', `${name}.yaml`), 'utf8')).split('\n')
+      assert.equal(first, '# yaml-language-server: $schema=../schemas/domain.schema.json')
+    }
+  })
+
   it('has an up-to-date schema for editors (npx tsx scripts/generate-schemas.ts)', async () => {
     for (const [name, text] of Object.entries(editorSchemas())) {
       const committed: unknown = JSON.parse(await readFile(join(packageRoot(), 'schemas', name), 'utf8'))
