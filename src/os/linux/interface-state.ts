@@ -123,6 +123,12 @@ const features: Readonly<Record<string, string>> = {
 const separator = '--vmr--'
 
 /**
+ * In the guest: the offloads that the interface shall have. A NIC whose host side cannot take part (QEMU's user network)
+ * has some of them fixed to off, and what they were before would be forgotten there.
+ */
+const offloadsFile = '/run/.vmr-offloads-$n'
+
+/**
  * For `bash -c`: prints the parts that {@link parseInterfaceState} reads. Sysctls are compared with those of `default` in
  * the guest, since all of them are a hundred lines.
  */
@@ -135,6 +141,7 @@ export function captureScript(name: string): string {
     `ip -json -6 route show table all; echo; echo ${separator}`,
     `ip -json neighbour show nud permanent; echo; echo ${separator}`,
     `ethtool -k $n 2>/dev/null; echo ${separator}`,
+    `cat ${offloadsFile} 2>/dev/null; echo ${separator}`,
     'cd /proc/sys/net',
     'for f in ipv4 ipv6; do for p in "$f"/conf/$n/* "$f"/conf/$n.*/*; do',
     `k=\${p##*/}; read -r a 2>/dev/null <"$p" && read -r b 2>/dev/null <"$f/conf/default/$k" && [ "$a" != "$b" ] && echo "$p $a"`,
@@ -151,7 +158,7 @@ const kernelsOwn: ReadonlySet<string> = new Set(['kernel', 'redirect', 'ra'])
  * @throws VmrError GUEST_NOT_READY when the guest has no such interface, or its answer cannot be read.
  */
 export function parseInterfaceState(name: string, output: string, machine: string): InterfaceState {
-  const [addresses = '', routes4 = '', routes6 = '', neighbours = '', offloads = '', sysctls = ''] = output
+  const [addresses = '', routes4 = '', routes6 = '', neighbours = '', offloads = '', wished = '', sysctls = ''] = output
     .split(`${separator}\n`)
     .map((part) => part.trim())
   const unreadable = (cause: unknown) =>
@@ -210,10 +217,24 @@ export function parseInterfaceState(name: string, output: string, machine: strin
       return names.has(device) && !derivedSysctls.has(setting) ? [[key, value] as const] : []
     }),
     offloads: Object.entries(features).flatMap(([long, short]) => {
-      const state = new RegExp(`^${long}: (on|off)( \\[fixed\\])?$`, 'm').exec(offloads)
-      return state === null || state[2] !== undefined ? [] : [[short, state[1] === 'on'] as const]
+      const wish = offloadWish(offloads, long) ?? offloadWord(new RegExp(`^${short} (on|off)$`, 'm').exec(wished)?.[1])
+      return wish === undefined ? [] : [[short, wish] as const]
     }),
   }
+}
+
+/** What an offload is set to; undefined for one that nobody can change. `ethtool -k` indents the parts of a feature. */
+function offloadWish(text: string, feature: string): boolean | undefined {
+  const [, state, remark, parts = ''] =
+    new RegExp(`^${feature}: (on|off)(?: \\[(.*)\\])?((?:\\n\\s+\\S.*)*)`, 'm').exec(text) ?? []
+  const partLines = parts.split('\n').filter((line) => line.trim() !== '')
+  const isFixed = remark === 'fixed' || (partLines.length > 0 && partLines.every((line) => line.includes('[fixed]')))
+  if (isFixed) return undefined
+  return offloadWord(/^requested (on|off)$/.exec(remark ?? '')?.[1] ?? state)
+}
+
+function offloadWord(word: string | undefined): boolean | undefined {
+  return word === undefined ? undefined : word === 'on'
 }
 
 function addressState(row: z.infer<typeof addressSchema>): readonly AddressState[] {
@@ -282,6 +303,7 @@ export function restoreScript(state: InterfaceState, { sameLink, limitSeconds }:
   const { name, mac, links, routes, sysctls, offloads } = state
   const nic = quoteForScript(name)
   const [, ...vlans] = links
+  const offloadWords = offloads.flatMap(([feature, on]) => [feature, on ? 'on' : 'off'])
   const batch = (lines: readonly string[], ...options: readonly string[]) =>
     lines.length === 0 ? [] : [`${['ip', ...options].join(' ')} -force -batch - <<'.' || failed=1`, ...lines, '.']
   const routesOf = (family: RouteState['family']) =>
@@ -327,7 +349,11 @@ export function restoreScript(state: InterfaceState, { sameLink, limitSeconds }:
     ),
     ...(offloads.length === 0
       ? []
-      : [`ethtool -K $n ${offloads.map(([feature, on]) => `${feature} ${on ? 'on' : 'off'}`).join(' ')} >/dev/null`]),
+      : [
+          `printf '%s %s\\n' ${offloadWords.join(' ')} >${offloadsFile}`,
+          // Some that this NIC cannot have, it says so and sets the others.
+          `ethtool -K $n ${offloadWords.join(' ')} >/dev/null 2>&1`,
+        ]),
     'exit $failed',
   ]
     .map((line) => `${line}\n`)
