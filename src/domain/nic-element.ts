@@ -124,9 +124,12 @@ function checkOptions(mode: NicMode, model: string, options: NicOptions): void {
   const used = Object.entries(virtioOnly).find(([, value]) => value !== undefined)?.[0]
   if (used !== undefined && model !== 'virtio')
     refuse(used, `the model is ${model}, and only virtio has it`, `Remove ${used}, or set model to virtio.`)
+  const { type } = mode.element.attributes
+  // virtio_net_max_tx_queue_size in QEMU's hw/net/virtio-net.c: elsewhere it takes 256, whatever is asked.
+  if ((options.txQueueSize ?? 0) > 256 && type !== 'vhostuser' && type !== 'vdpa')
+    refuse('txQueueSize', 'QEMU sends through 256 entries there, whatever is asked', 'Remove txQueueSize, or set 256.')
   const needsTap = options.driver === 'vhost' ? 'driver' : options.queues === undefined ? undefined : 'queues'
-  if (needsTap !== undefined && mode.element.attributes.type === 'user')
-    refuse(needsTap, 'there is no tap on the host', `Remove ${needsTap}.`)
+  if (needsTap !== undefined && type === 'user') refuse(needsTap, 'there is no tap on the host', `Remove ${needsTap}.`)
 }
 
 const onOff = (value: boolean | undefined) => (value === undefined ? undefined : value ? 'on' : 'off')

@@ -5,6 +5,8 @@ import { ConnectError, ConnectionLostError, LibvirtError } from '../libvirt/inde
 const diskFull = /No space left on device/
 /** qemuFirmwareFillDomain in libvirt's src/qemu/qemu_firmware.c. */
 const firmwareMissing = /Unable to find any firmware/
+/** tc's words, for the queue disciplines that libvirt limits rates with (virNetDevBandwidthSet). */
+const qdiscMissing = /Specified qdisc kind is unknown/
 /** virChrdevOpen in libvirt's src/conf/virchrdev.c. */
 const consoleTaken = /Active console session exists/
 
@@ -28,6 +30,11 @@ export function libvirtFailure(doing: string, error: unknown): unknown {
   if (consoleTaken.test(error.message))
     return new VmrError('GUEST_CONSOLE_BUSY', `${doing}: another client has the console`, {
       hint: 'Leave it there first (Ctrl-] in `vmr vm console` and `virsh console`), or take it over with --force.',
+      cause: error,
+    })
+  if (qdiscMissing.test(error.message))
+    return new VmrError('LIBVIRT_FAILED', `${doing}: ${error.message}`, {
+      hint: 'The kernel cannot limit rates as libvirt does: load sch_htb and sch_sfq, or remove bandwidth.',
       cause: error,
     })
   if (firmwareMissing.test(error.message))

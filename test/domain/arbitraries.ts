@@ -35,7 +35,7 @@ const nic = fc
     model: pick('e1000', 'e1000e', 'rtl8139'),
     queues: some(fc.integer({ min: 1, max: 256 })),
     rxQueueSize: some(pick(256, 512, 1024)),
-    txQueueSize: some(pick(256, 512, 1024)),
+    txQueueSize: some(pick(256)),
     driver: some(pick('vhost', 'qemu')),
     offloads: some(fc.record({ host: offloads, guest: offloads })),
     mtu: some(fc.integer({ min: 1280, max: 65535 })),

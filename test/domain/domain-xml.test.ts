@@ -129,6 +129,7 @@ describe('Domain XML', () => {
     ['{ mode: macvtap, mtu: 1400 }', /mtu cannot be used with NIC mode macvtap/],
     ['{ mode: user, queues: 2 }', /queues cannot be used with NIC mode user: there is no tap/],
     ['{ mode: bridge, model: e1000e, queues: 2 }', /queues cannot be used .*: the model is e1000e/],
+    ['{ mode: bridge, txQueueSize: 1024 }', /txQueueSize cannot be used .*: QEMU sends through 256 entries/],
     ['{ mode: user, target: tap9 }', /target cannot be used with NIC mode user/],
     ['{ mode: user, source: br0 }', /NIC mode user is attached to nothing/],
   ]

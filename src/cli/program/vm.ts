@@ -7,7 +7,11 @@ export function vmCommands(program: Command) {
   command(vm, 'create <name>')
     .description('define a VM, start it and wait for its console')
     .option('--nic <mode>', 'interface mode of its NICs: a file under templates/nics', 'bridge')
-    .option('--nic-option <ethN.field=value...>', 'a field of one NIC, over what the definition says: eth0.mtu=1400')
+    .option(
+      '--nic-option <ethN.field=value>',
+      'a field of one NIC, over what the definition says; may be repeated',
+      (value, before: readonly string[] = []) => [...before, value],
+    )
     .option('--domain <name>', 'VM definition: a file under domains', 'lab-router')
     .option('--testbed <name>', 'where it runs: a file under testbeds', 'lab')
     .addOption(acceleratorOption())
@@ -15,7 +19,7 @@ export function vmCommands(program: Command) {
     .option('--dry-run', 'print the domain XML and change nothing')
     .addHelpText(
       'after',
-      '\nExamples:\n  $ vmr vm create r1 --nic macvtap-trust\n  $ vmr vm create r1 --nic-option eth0.mtu=1400 eth1.link=down',
+      '\nExamples:\n  $ vmr vm create r1 --nic macvtap-trust\n  $ vmr vm create r1 --nic-option eth0.mtu=1400 --nic-option eth1.link=down',
     )
     .action((name, options) =>
       runCommand(options, async (context) =>

@@ -1,39 +1,23 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
-import { chmod, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { execa } from 'execa'
-import { loadDomainDefinition } from '../../../src/config/load-domain-definition.ts'
-import { cacheDirectory } from '../../../src/config/paths.ts'
-import { loadNicModes } from '../../../src/domain/nic-modes.ts'
 import { isVmrError } from '../../../src/errors/vmr-error.ts'
 import { cloudInitSeed } from '../../../src/image/cloud-init-seed.ts'
-import { buildLabImage, type LabImage } from '../../../src/image/lab-image.ts'
-import { type Connection, connect } from '../../../src/libvirt/index.ts'
-import { localShell } from '../../../src/shell/local.ts'
-import { serialShell } from '../../../src/shell/serial/serial-shell.ts'
-import { runChecked, type Shell } from '../../../src/shell/shell.ts'
-import { openJournal } from '../../../src/undo/journal.ts'
-import { type CreatedVm, createVm, planVm, vmDirectory, vmPurpose } from '../../../src/vm/create.ts'
-import { deleteVm } from '../../../src/vm/delete.ts'
-import { findDomain, findVm } from '../../../src/vm/find-vm.ts'
-import { makeTestLab, type TestLab } from '../testbed/test-lab.ts'
+import { vmDirectory } from '../../../src/vm/create.ts'
+import { findDomain } from '../../../src/vm/find-vm.ts'
+import { openWorkshop, type Workshop } from './booted-definition.ts'
 
 const name = `vmr-test-disks-${process.pid}`
 
 describe('A VM with disks of its own', function () {
   this.timeout(120_000)
-  const signal = AbortSignal.timeout(240_000)
-  let directory: string
-  let connection: Connection
-  let lab: TestLab
-  let image: LabImage
-  let vm: CreatedVm
-  let guest: Shell
+  let workshop: Workshop
+  let inGuest: (script: string) => Promise<string>
   let basesBefore: string
 
-  const at = (file: string) => join(directory, file)
+  const at = (file: string) => join(workshop.directory, file)
   const digest = async (file: string) =>
     createHash('sha256')
       .update(await readFile(file))
@@ -43,37 +27,10 @@ describe('A VM with disks of its own', function () {
       () => true,
       () => false,
     )
-  const inGuest = (script: string) => runChecked(guest, ['sudo', 'sh', '-c', script], { timeoutMs: 20_000 })
-  const plan = async (disks: string) => {
-    await writeFile(
-      at('router.yaml'),
-      `os: lab-router
-memory: 384 MiB
-kernel: { file: ${image.kernel}, initrd: ${image.initramfs}, cmdline: ${JSON.stringify(image.commandLine)} }
-nics: [{}]
-${disks}`,
-    )
-    return planVm({
-      name,
-      definition: await loadDomainDefinition(at('router.yaml')),
-      mode: 'bridge',
-      modes: await loadNicModes(),
-      testbedName: 'lab',
-      testbed: lab.testbed,
-      image: undefined,
-      accelerator: 'tcg',
-      vmrVersion: '0.1.0',
-      signal,
-    })
-  }
+  const plan = (disks: string) => workshop.plan(name, `${workshop.labRouter}nics: [{}]\n${disks}`)
 
   before(async () => {
-    image = await buildLabImage({ cacheDirectory: cacheDirectory(), shell: localShell, signal })
-    lab = await makeTestLab()
-    connection = await connect('qemu:///system')
-    directory = await mkdtemp(join(tmpdir(), 'vmr-disks-'))
-    // QEMU reads the images as a user of its own.
-    await chmod(directory, 0o755)
+    workshop = await openWorkshop(AbortSignal.timeout(240_000))
     await execa('qemu-img', ['create', '-q', '-f', 'qcow2', at('base.qcow2'), '16M'])
     await execa('qemu-io', ['-c', 'write -P 0x41 0 512', at('base.qcow2')])
     await execa('qemu-img', ['create', '-q', '-f', 'qcow2', '-F', 'qcow2', '-b', at('base.qcow2'), at('second.qcow2')])
@@ -91,25 +48,11 @@ disks:
   - { file: seed.iso, format: raw, readOnly: true }
 cloudInit: { userData: user-data }
 `)
-    const journal = await openJournal({ directory: lab.journalDirectory, purpose: vmPurpose(name) })
-    try {
-      vm = await createVm(connection, planned, { journal, signal, accelerator: 'tcg' })
-    } finally {
-      await journal.keep()
-      await journal.close()
-    }
-    guest = serialShell(vm.session)
+    inGuest = await workshop.boot(planned)
     await inGuest('modprobe -a virtio_blk isofs')
   })
 
-  after(async () => {
-    await vm?.session.close()
-    if (connection !== undefined && (await findDomain(connection, name)) !== undefined)
-      await deleteVm(connection, await findVm(connection, name), { journalDirectory: lab.journalDirectory })
-    await connection?.close()
-    await lab?.remove()
-    await rm(directory, { recursive: true, force: true })
-  })
+  after(() => workshop?.close())
 
   it('sees what its bases hold, through a chain too, at the size that was asked for', async () => {
     assert.equal(
@@ -151,8 +94,7 @@ cloudInit: { userData: user-data }
   })
 
   it('takes its own files with it when it is deleted, and no base', async () => {
-    await vm.session.close()
-    await deleteVm(connection, await findVm(connection, name), { journalDirectory: lab.journalDirectory })
+    await workshop.remove(name)
     assert.deepEqual(
       await Promise.all(
         [vmDirectory(name), at('data.raw'), at('base.qcow2'), at('second.qcow2'), at('seed.iso')].map(there),
@@ -166,18 +108,12 @@ cloudInit: { userData: user-data }
   it('is not made at all when a file has appeared where its disk goes', async () => {
     const planned = await plan('disks: [{ file: fresh.raw, format: raw, size: 1 MiB }]\n')
     await writeFile(at('fresh.raw'), 'mine')
-    const journal = await openJournal({ directory: lab.journalDirectory, purpose: 'a test' })
-    try {
-      await assert.rejects(
-        createVm(connection, planned, { journal, signal, accelerator: 'tcg' }),
-        (error) => isVmrError(error) && error.message === `${at('fresh.raw')} exists already`,
-      )
-      assert.equal(await findDomain(connection, name), undefined)
-    } finally {
-      await journal.keep()
-      await journal.close()
-      await rm(vmDirectory(name), { recursive: true, force: true })
-    }
+    await assert.rejects(
+      workshop.boot(planned),
+      (error) => isVmrError(error) && error.message === `${at('fresh.raw')} exists already`,
+    )
+    assert.equal(await findDomain(workshop.connection, name), undefined)
+    await rm(vmDirectory(name), { recursive: true, force: true })
     assert.equal(await readFile(at('fresh.raw'), 'utf8'), 'mine')
   })
 })
