@@ -17,7 +17,8 @@ export interface DeleteOptions {
 }
 
 /**
- * Ends and forgets a VM, and takes back what was made for it: its serial log, and bridges that no other VM uses.
+ * Ends and forgets a VM, and takes back what was made for it: overlays, seed, UEFI variables, serial log, and bridges
+ * that no other VM uses. Images that were there before stay.
  *
  * @throws VmrError HOST_BUSY, LIBVIRT_FAILED; CLEANUP_INCOMPLETE when something could not be taken back.
  */

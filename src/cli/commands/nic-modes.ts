@@ -4,6 +4,7 @@ import { packageRoot } from '../../config/package-root.ts'
 import { loadNicModes, type NicMode } from '../../domain/nic-modes.ts'
 import { isVmrError } from '../../errors/vmr-error.ts'
 import { withConnection } from '../../vm/host.ts'
+import { withLibvirt } from '../../vm/libvirt-failure.ts'
 import { askAcceptance, type ModeAcceptance } from '../../vm/nic-mode-acceptance.ts'
 import type { CommandContext } from '../context.ts'
 
@@ -37,7 +38,9 @@ export async function modesHere(
     await withConnection(
       uri,
       async (connection) => {
-        libvirtVersion = await connection.libvirtVersion({ signal: limited })
+        libvirtVersion = await withLibvirt('asking libvirt for its version', () =>
+          connection.libvirtVersion({ signal: limited }),
+        )
         for (const mode of modes) said.set(mode, await askAcceptance(connection, mode, limited))
       },
       limited,
@@ -45,7 +48,8 @@ export async function modesHere(
   } catch (error) {
     signal.throwIfAborted()
     // Without libvirt what the files say is all there is; a URI that nobody can mean is the caller's mistake.
-    if (isVmrError(error) && error.code === 'LIBVIRT_URI_UNSUPPORTED') throw error
+    const offline = limited.aborted || (isVmrError(error) && error.code !== 'LIBVIRT_URI_UNSUPPORTED')
+    if (!offline) throw error
   }
   return { modes, libvirtVersion, acceptance: (mode) => said.get(mode) ?? { kind: 'unknown' } }
 }

@@ -26,7 +26,7 @@ export async function vmDelete(
       const vm = await findVm(connection, name, signal)
       const running = await isRunning(connection, vm, signal)
       if (dryRun) {
-        const what = `${running ? 'the running VM' : 'the VM'} ${name}, its serial log, and bridges that only it uses`
+        const what = `${running ? 'the running VM' : 'the VM'} ${name}, the disks made for it, its serial log, and bridges that only it uses`
         if (json) terminal.json({ name, running, wouldRemove: what })
         else terminal.result(`would remove ${what}`)
         return undefined
