@@ -15,7 +15,7 @@ function readJoliet(image: Buffer): Readonly<Record<string, Buffer>> {
   const descriptor = image.subarray(17 * sector)
   assert.equal(descriptor[0], 2)
   const root = image.subarray(descriptor.readUInt32LE(156 + 2) * sector)
-  const files: Record<string, Buffer> = {}
+  const files = new Map<string, Buffer>()
   for (let at = 0; root[at] !== 0; at += root[at] ?? 0) {
     const record = root.subarray(at, at + (root[at] ?? 0))
     const [extent, length] = [record.readUInt32LE(2), record.readUInt32LE(10)]
@@ -25,9 +25,10 @@ function readJoliet(image: Buffer): Readonly<Record<string, Buffer>> {
     const name = Buffer.from(record.subarray(33, 33 + (record[32] ?? 0)))
       .swap16()
       .toString('utf16le')
-    files[name] = image.subarray(extent * sector, extent * sector + length)
+    files.set(name, image.subarray(extent * sector, extent * sector + length))
   }
-  return files
+  // A file may be called __proto__, which only this keeps.
+  return Object.fromEntries(files)
 }
 
 describe('An ISO image', () => {
