@@ -4,6 +4,8 @@ import { findVm } from '../../vm/find-vm.ts'
 import { guestAccess } from '../../vm/guest-access.ts'
 import { withConnection } from '../../vm/host.ts'
 import { isRunning, stopVm } from '../../vm/power.ts'
+import { finishPendingSwitch } from '../../vm/switch/switch-vm.ts'
+import { prepareUplinksOf } from '../../vm/uplink-uses.ts'
 import { withVmLock } from '../../vm/vm-lock.ts'
 import type { CommandContext, CommandStatus } from '../context.ts'
 import { withProgress } from '../progress.ts'
@@ -21,9 +23,11 @@ export async function vmStart(
   const outcome = await withConnection(
     connect,
     async (connection) => {
-      const vm = await findVm(connection, name, signal)
       return withVmLock(name, { signal }, async () => {
+        await finishPendingSwitch(name)
+        const vm = await findVm(connection, name, signal)
         if (await isRunning(connection, vm, signal)) return { started: false as const }
+        await prepareUplinksOf(vm, { signal })
         return withProgress(terminal, name, async (report) => {
           const { session, readyAfterMs, retried } = await bootGuest(connection, vm.domain, {
             ...guestAccess(vm.metadata.os, vm.facts.accelerator ?? 'tcg'),
