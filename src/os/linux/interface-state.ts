@@ -99,6 +99,7 @@ const routeSchema = nextHopSchema.extend({
   scope: wordSchema.optional(),
   metric: z.int().min(0).optional(),
   table: wordSchema.default('main'),
+  pref: z.string().optional(),
   nexthops: z.array(nextHopSchema).max(256).optional(),
 })
 const neighbourSchema = z.object({
@@ -129,25 +130,32 @@ const separator = '--vmr--'
 const offloadsFile = '/run/.vmr-offloads-$n'
 
 /**
- * For `bash -c`: prints the parts that {@link parseInterfaceState} reads. Sysctls are compared with those of `default` in
- * the guest, since all of them are a hundred lines.
+ * A script for the guest that prints, of the interface that it is given, the parts that {@link parseInterfaceState} reads.
+ * What is of no use is left out there: a console is slow. Sysctls are compared with those of `default`.
  */
-export function captureScript(name: string): string {
-  const nic = quoteForScript(name)
-  return [
-    `n=${nic}`,
-    `ip -json -details address show; echo; echo ${separator}`,
-    `ip -json -4 route show table all; echo; echo ${separator}`,
-    `ip -json -6 route show table all; echo; echo ${separator}`,
-    `ip -json neighbour show nud permanent; echo; echo ${separator}`,
-    `ethtool -k $n 2>/dev/null; echo ${separator}`,
-    `cat ${offloadsFile} 2>/dev/null; echo ${separator}`,
-    'cd /proc/sys/net',
-    'for f in ipv4 ipv6; do for p in "$f"/conf/$n/* "$f"/conf/$n.*/*; do',
-    `k=\${p##*/}; read -r a 2>/dev/null <"$p" && read -r b 2>/dev/null <"$f/conf/default/$k" && [ "$a" != "$b" ] && echo "$p $a"`,
-    'done; done; true',
-  ].join('\n')
-}
+export const captureScript = [
+  'n=$1',
+  // One process for three questions: starting one takes a guest without KVM longer than all of its work.
+  "ip -json -details -batch - <<'.'",
+  'address show',
+  'route show table all type unicast',
+  'neighbour show nud permanent',
+  '.',
+  `echo; echo ${separator}`,
+  "ethtool -k $n 2>/dev/null | while IFS='' read -r l; do case $l in",
+  '[a-z]*-checksumming:* | scatter-gather:* | tcp-segmentation-* | generic-*) echo "$l" ;;',
+  '[[:space:]]tx-[cst]*) echo "$l" ;;',
+  'esac; done',
+  `echo ${separator}`,
+  `[ ! -e ${offloadsFile} ] || { read -r l <${offloadsFile}; echo "$l"; }`,
+  `echo ${separator}`,
+  'cd /proc/sys/net',
+  'for f in ipv4 ipv6; do for p in "$f"/conf/$n/* "$f"/conf/$n.*/*; do',
+  `k=\${p##*/}; read -r a 2>/dev/null <"$p" && read -r b 2>/dev/null <"$f/conf/default/$k" && [ "$a" != "$b" ] && echo "$p $a"`,
+  'done; done; true',
+]
+  .map((line) => `${line}\n`)
+  .join('')
 
 /** What the kernel itself keeps there, and what follows from other settings. */
 const derivedSysctls: ReadonlySet<string> = new Set(['mtu', 'mc_forwarding', 'stable_secret'])
@@ -158,23 +166,11 @@ const kernelsOwn: ReadonlySet<string> = new Set(['kernel', 'redirect', 'ra'])
  * @throws VmrError GUEST_NOT_READY when the guest has no such interface, or its answer cannot be read.
  */
 export function parseInterfaceState(name: string, output: string, machine: string): InterfaceState {
-  const [addresses = '', routes4 = '', routes6 = '', neighbours = '', offloads = '', wished = '', sysctls = ''] = output
+  const [answers = '', offloads = '', wished = '', sysctls = ''] = output
     .split(`${separator}\n`)
     .map((part) => part.trim())
-  const unreadable = (cause: unknown) =>
-    new VmrError('GUEST_NOT_READY', `the settings of ${name} on ${machine} cannot be read`, {
-      hint: 'vmr needs iproute2 4.14 or newer there.',
-      cause,
-    })
-  const rows = <S extends z.ZodType>(text: string, schema: S): readonly z.infer<S>[] => {
-    try {
-      const data = z.array(z.unknown()).parse(text === '' ? [] : JSON.parse(text))
-      return z.array(schema).parse(data.filter((row) => JSON.stringify(row) !== '{}'))
-    } catch (error) {
-      throw unreadable(error)
-    }
-  }
-  const all = rows(addresses, linkSchema)
+  const rows = readRows(name, answers, machine)
+  const all = rows.links
   const nic = all.find(({ ifname }) => ifname === name)
   if (nic?.address === undefined)
     throw new VmrError('GUEST_NOT_READY', `there is no interface ${name} on ${machine}`, {
@@ -183,14 +179,6 @@ export function parseInterfaceState(name: string, output: string, machine: strin
   const vlans = all.filter(({ link, linkinfo }) => link === name && linkinfo?.info_kind === 'vlan')
   const links = [nic, ...vlans]
   const names = new Set(links.map(({ ifname }) => ifname))
-  const fixed = rows(neighbours, neighbourSchema)
-  const route =
-    (family: RouteState['family']) =>
-    (row: z.infer<typeof routeSchema>): readonly RouteState[] => {
-      const hops = row.nexthops ?? [row]
-      if (row.type !== 'unicast' || kernelsOwn.has(row.protocol)) return []
-      return hops.some(({ dev }) => dev !== undefined && names.has(dev)) ? [{ family, words: routeWords(row) }] : []
-    }
   return {
     name,
     mac: nic.address.toLowerCase(),
@@ -203,24 +191,53 @@ export function parseInterfaceState(name: string, output: string, machine: strin
       alias: link.ifalias,
       master: link.master,
       addresses: link.addr_info.flatMap(addressState),
-      neighbours: fixed.flatMap(({ dst, dev, lladdr }) =>
+      neighbours: rows.neighbours.flatMap(({ dst, dev, lladdr }) =>
         dev === link.ifname && lladdr !== undefined ? [{ address: dst, mac: lladdr }] : [],
       ),
     })),
-    routes: [
-      ...rows(routes4, routeSchema).flatMap(route('ipv4')),
-      ...rows(routes6, routeSchema).flatMap(route('ipv6')),
-    ],
+    routes: rows.routes.flatMap((route): readonly RouteState[] => {
+      const hops = route.nexthops ?? [route]
+      if (route.type !== 'unicast' || kernelsOwn.has(route.protocol)) return []
+      if (!hops.some(({ dev }) => dev !== undefined && names.has(dev))) return []
+      return [{ family: familyOf(route), words: routeWords(route) }]
+    }),
     sysctls: sysctls.split('\n').flatMap((line) => {
       const [, key = '', value = ''] = /^(ipv[46]\/conf\/[A-Za-z0-9_.@-]+\/[a-z0-9_]+) (.{1,200})$/.exec(line) ?? []
       const [, , device = '', setting = ''] = key.split('/')
       return names.has(device) && !derivedSysctls.has(setting) ? [[key, value] as const] : []
     }),
     offloads: Object.entries(features).flatMap(([long, short]) => {
-      const wish = offloadWish(offloads, long) ?? offloadWord(new RegExp(`^${short} (on|off)$`, 'm').exec(wished)?.[1])
+      const wish =
+        offloadWish(offloads, long) ?? offloadWord(new RegExp(`(?:^| )${short} (on|off)\\b`).exec(wished)?.[1])
       return wish === undefined ? [] : [[short, wish] as const]
     }),
   }
+}
+
+/** The rows of all answers of `ip -json -batch`, which has one line for each that is not empty. */
+function readRows(name: string, answers: string, machine: string) {
+  try {
+    const rows = answers
+      .split('\n')
+      .filter((line) => line.startsWith('['))
+      .flatMap((line) => z.array(z.record(z.string(), z.unknown())).parse(JSON.parse(line)))
+    const isNeighbour = (row: Readonly<Record<string, unknown>>) => 'lladdr' in row || 'state' in row
+    return {
+      links: z.array(linkSchema).parse(rows.filter((row) => 'ifindex' in row)),
+      neighbours: z.array(neighbourSchema).parse(rows.filter((row) => 'dst' in row && isNeighbour(row))),
+      routes: z.array(routeSchema).parse(rows.filter((row) => 'dst' in row && !isNeighbour(row))),
+    }
+  } catch (error) {
+    throw new VmrError('GUEST_NOT_READY', `the settings of ${name} on ${machine} cannot be read`, {
+      hint: 'vmr needs iproute2 4.14 or newer there.',
+      cause: error,
+    })
+  }
+}
+
+/** Only IPv6 routes have a preference (RFC 4191), and iproute2 always prints it. */
+function familyOf({ dst, gateway, pref }: z.infer<typeof routeSchema>): RouteState['family'] {
+  return pref !== undefined || dst.includes(':') || gateway?.includes(':') ? 'ipv6' : 'ipv4'
 }
 
 /** What an offload is set to; undefined for one that nobody can change. `ethtool -k` indents the parts of a feature. */
@@ -350,7 +367,7 @@ export function restoreScript(state: InterfaceState, { sameLink, limitSeconds }:
     ...(offloads.length === 0
       ? []
       : [
-          `printf '%s %s\\n' ${offloadWords.join(' ')} >${offloadsFile}`,
+          `echo ${offloadWords.join(' ')} >${offloadsFile}`,
           // Some that this NIC cannot have, it says so and sets the others.
           `ethtool -K $n ${offloadWords.join(' ')} >/dev/null 2>&1`,
         ]),

@@ -50,17 +50,20 @@ const restoreLimitMs = 60_000
  */
 export function interfaceKeeper(shell: Shell): InterfaceKeeper {
   const scripts = new Set<string>()
+  /** By what is in it, so that what is there already need not be typed again. */
+  const lay = async (text: string, signal: AbortSignal | undefined): Promise<string> => {
+    const script = `/tmp/.vmr-nic-${createHash('sha256').update(text).digest('hex').slice(0, 24)}`
+    if (scripts.has(script)) return script
+    await shell.writeFile(script, text, { mode: 0o600, ...(signal === undefined ? {} : { signal }) })
+    scripts.add(script)
+    return script
+  }
   return {
     async keep(name, { signal, sameLink }) {
       const runOptions = signal === undefined ? {} : { signal }
-      const output = await runChecked(shell, ['bash', '-c', captureScript(name)], runOptions)
+      const output = await runChecked(shell, ['bash', await lay(captureScript, signal), name], runOptions)
       const state = parseInterfaceState(name, output, shell.description)
-      const text = restoreScript(state, { sameLink, limitSeconds: lookoutSeconds })
-      const script = `/tmp/.vmr-nic-${createHash('sha256').update(text).digest('hex').slice(0, 24)}`
-      if (!scripts.has(script)) {
-        await shell.writeFile(script, text, { mode: 0o600, ...runOptions })
-        scripts.add(script)
-      }
+      const script = await lay(restoreScript(state, { sameLink, limitSeconds: lookoutSeconds }), signal)
       return {
         state,
         script,
