@@ -1,232 +1,198 @@
-import { randomInt } from 'node:crypto'
-import type { LoadedDomainDefinition } from '../config/load-domain-definition.ts'
-import { networkConfigSchema } from '../config/network-config.ts'
-import { readDomainFacts } from '../domain/domain-facts.ts'
-import type { Accelerator } from '../domain/domain-xml.ts'
-import type { NicModes } from '../domain/nic-modes.ts'
-import { VmrError } from '../errors/vmr-error.ts'
-import type { LabImage } from '../image/lab-image.ts'
-import type { TraceHop } from '../ipv6/solicitation-trace.ts'
-import type { Connection } from '../libvirt/index.ts'
-import { linuxOs } from '../os/linux/linux-os.ts'
-import { vyosOs } from '../os/vyos/vyos-os.ts'
-import { waitUntilUsable } from '../os/wait-until-usable.ts'
+import { isVmrError } from '../errors/vmr-error.ts'
 import { gatherHostFacts } from '../results/host-facts.ts'
-import { createRunFolder, type RunFolder, readRun, runFolderName } from '../results/run-folder.ts'
-import { type Manifest, type Run, resultsFormat } from '../results/schema.ts'
+import { createRunFolder, type RunFolder, readRun, reopenRunFolder, runFolderName } from '../results/run-folder.ts'
+import { type CellResult, type Costs, type Manifest, type Run, resultsFormat } from '../results/schema.ts'
 import { localShell } from '../shell/local.ts'
-import { serialShell } from '../shell/serial/serial-shell.ts'
-import { labUp } from '../testbed/lab/lab.ts'
-import { type Machine, pcMachines } from '../testbed/machine.ts'
-import type { Testbed } from '../testbed/testbed.ts'
-import type { Journal } from '../undo/journal.ts'
 import { openJournal } from '../undo/journal.ts'
-import { journaledShell } from '../undo/journaled-shell.ts'
 import { withUndo } from '../undo/undo-all.ts'
-import { type CreatedVm, createVm, planVm, vmPurpose } from '../vm/create.ts'
 import { undoExecutors } from '../vm/domain-undo.ts'
-import { type CaseDirection, type CaseSetup, caseLinks, type Role } from './cases/bench-case.ts'
-import { benchCases } from './cases/index.ts'
 import type { Matrix } from './matrix.ts'
-import { type Bench, measureCell, unmeasuredCell } from './measure-cell.ts'
-import { type Plan, type PlannedCell, setupOf } from './plan.ts'
+import { impossibleCell, measureCell, unmeasuredCell } from './measure-cell.ts'
+import { type CellSelection, type Plan, setupOf, type Visit } from './plan.ts'
+import { createStage, type StagedSetup, type StageRequest } from './stage.ts'
 
-export interface RunRequest {
+export interface RunRequest extends Omit<StageRequest, 'journal' | 'onCost'> {
   readonly matrixName: string
   readonly matrix: Matrix
+  readonly selection: CellSelection
   readonly plan: Plan
-  readonly connection: Connection
-  readonly definition: LoadedDomainDefinition
-  readonly modes: NicModes
-  readonly testbedName: string
-  readonly testbed: Testbed
-  readonly image: LabImage
-  readonly accelerator: Accelerator
+  readonly seed: number
   readonly resultsDirectory: string
-  readonly journalDirectory: string
-  readonly vmrVersion: string
-  readonly signal: AbortSignal
-  readonly onProgress: (activity: string) => void
+  /** Of a run that ended early: what is missing is run, and added to it. */
+  readonly resume?: string
+  /** Called before each visit. */
+  readonly onVisit?: (visit: Visit, place: { readonly number: number; readonly of: number }) => void
+  /** Called with each result as it is recorded. */
+  readonly onCell?: (cell: CellResult) => void
 }
 
 export interface FinishedRun extends Run {
   readonly folder: string
 }
 
-const vmName = 'vmr-bench'
-/** What the guest calls its NICs, in the order of the uplinks. */
-const guestInterfaces = ['eth0', 'eth1'] as const
-
 /**
- * Runs every cell of a plan on the lab and leaves a run folder; everything else that it made is taken away, also when
- * it fails or is aborted. A VM that cannot be made makes its cells errors, and the run goes on.
+ * Runs every visit of a plan on the lab and leaves a run folder; everything else that it made is taken away, also when
+ * it fails or is aborted. What cannot be set up or measured makes its cells errors, and the run goes on.
  */
 export async function runPlan(request: RunRequest): Promise<FinishedRun> {
-  const { testbed, journalDirectory, signal, onProgress, matrixName, resultsDirectory } = request
+  const { journalDirectory, signal, onProgress, plan } = request
   const journal = await openJournal({ directory: journalDirectory, purpose: 'bench run' })
   return withUndo(journal, { executors: undoExecutors }, async (tracked) => {
-    onProgress('making the lab')
-    await labUp(testbed, { journal: tracked, signal })
-    const startedAt = new Date()
-    const folder = await createRunFolder(resultsDirectory, runFolderName(startedAt, matrixName))
-    let manifest = await firstManifest(request, startedAt, folder.path)
-    await folder.writeManifest(manifest)
-    const setups = [...new Set(request.plan.cells.map(setupOf))]
-    for (const setupName of setups) {
-      const cells = request.plan.cells.filter((cell) => setupOf(cell) === setupName)
-      const made = await runSetup(request, { setupName, cells, folder, manifest })
-      manifest = {
-        ...manifest,
-        setups: { ...manifest.setups, ...made },
+    const record = await openRecord(request)
+    const stage = createStage({ ...request, journal: tracked, onCost: record.cost })
+    try {
+      for (const { cell, reason } of plan.impossible)
+        if (!record.isDone(cell.id)) await record.add(impossibleCell(cell, reason))
+      for (const [index, visit] of plan.visits.entries()) {
+        const { cell } = visit
+        if (record.isVisited(visit)) continue
+        request.onVisit?.(visit, { number: index + 1, of: plan.visits.length })
+        const earlier = record.cells.get(cell.id)
+        let staged: StagedSetup
+        try {
+          staged = await stage.enter(cell)
+        } catch (error) {
+          signal.throwIfAborted()
+          await record.add(unmeasuredCell(cell, error, earlier))
+          await stage.clear()
+          continue
+        }
+        await record.setUp(setupOf(cell), staged)
+        const began = performance.now()
+        const result = await measureCell(
+          visit,
+          {
+            ...staged,
+            folder: record.folder,
+            throughput: request.matrix.throughput,
+            zeroLoss: request.matrix.zeroLoss,
+            tcpTimestamps: record.manifest().host.tcpTimestamps,
+            seed: request.seed,
+            signal,
+            onProgress: (activity) => onProgress(`${cell.id}: ${activity}`),
+          },
+          earlier,
+        )
+        record.cost('cell', (performance.now() - began) / 1000 - (result.loadSeconds - (earlier?.loadSeconds ?? 0)))
+        await record.add(result)
+        // Whatever went wrong may have left its traces on the machines.
+        if (result.verdict.verdict === 'error') await stage.clear()
       }
-      await folder.writeManifest(manifest)
+    } finally {
+      await stage.clear()
     }
-    await folder.writeManifest({ ...manifest, endedAt: new Date().toISOString() })
-    return { folder: folder.path, ...(await readRun(folder.path)) }
+    return record.finish()
   })
 }
 
-interface SetupRun {
-  readonly setupName: string
-  readonly cells: readonly PlannedCell[]
+/** The run on disk, as it grows. */
+interface RunRecord {
   readonly folder: RunFolder
-  readonly manifest: Manifest
+  readonly cells: ReadonlyMap<string, CellResult>
+  manifest(): Manifest
+  isDone(id: string): boolean
+  isVisited(visit: Visit): boolean
+  add(cell: CellResult): Promise<void>
+  cost(kind: keyof Costs, seconds: number): void
+  setUp(name: string, staged: StagedSetup): Promise<void>
+  finish(): Promise<FinishedRun>
 }
 
-/** What a set-up adds to the manifest. */
-type SetupFacts = Manifest['setups']
+async function openRecord(request: RunRequest): Promise<RunRecord> {
+  const { resume, resultsDirectory, matrixName, onCell } = request
+  const startedAt = new Date()
+  const earlier = resume === undefined ? undefined : await readRun(resume)
+  const folder =
+    resume === undefined
+      ? await createRunFolder(resultsDirectory, runFolderName(startedAt, matrixName))
+      : await reopenRunFolder(resume)
+  const cells = new Map((earlier?.cells ?? []).map((cell) => [cell.id, cell]))
+  /** Recorded, but not on disk: the disk was full. */
+  const unsaved = new Map<string, CellResult>()
+  let manifest: Manifest =
+    earlier === undefined
+      ? await firstManifest(request, startedAt, folder.path)
+      : { ...earlier.manifest, resumedAt: [...earlier.manifest.resumedAt, startedAt.toISOString()] }
+  await folder.writeManifest(manifest)
 
-async function runSetup(request: RunRequest, run: SetupRun): Promise<SetupFacts> {
-  const { connection, journalDirectory, signal, onProgress, accelerator } = request
-  const { setupName, cells, folder } = run
-  const [cell] = cells
-  if (cell === undefined) return {}
-  if (cell.dut === 'host')
-    throw new VmrError('CONFIG_INVALID', `${cell.id}: the host cannot be the device under test in this version`, {
-      hint: 'Choose cells with dut: vm.',
-    })
-  const mode = cell.mode
-  try {
-    const plan = await planVm({ ...request, name: vmName, mode })
-    const journal = await openJournal({ directory: journalDirectory, purpose: vmPurpose(vmName) })
-    return await withUndo(journal, { executors: undoExecutors }, async (tracked) => {
-      const vm = await createVm(connection, plan, {
-        journal: tracked,
-        signal,
-        accelerator,
-        onProgress: (activity) => onProgress(`${setupName}: ${activity}`),
-      })
-      try {
-        const domainXml = await connection.domainXml(vm.domain, { signal })
-        const configs = await measureSetup(request, run, { vm, domainXml, journal: tracked })
-        return { [setupName]: { domainXml, configs, interfaces: {} } }
-      } finally {
-        await vm.session.close()
+  /** A disk that is full may have space again by the next cell: what it holds is complete by then. */
+  async function unlessDiskIsFull(write: () => Promise<void>): Promise<void> {
+    try {
+      await write()
+    } catch (error) {
+      if (!isVmrError(error) || error.code !== 'HOST_DISK_FULL') throw error
+    }
+  }
+
+  const save = () =>
+    unlessDiskIsFull(async () => {
+      for (const cell of [...unsaved.values()]) {
+        await folder.appendCell(cell)
+        unsaved.delete(cell.id)
       }
     })
-  } catch (error) {
-    signal.throwIfAborted()
-    for (const each of cells) await folder.appendCell(unmeasuredCell(each, error))
-    return {}
+
+  return {
+    folder,
+    cells,
+    manifest: () => manifest,
+    isDone: (id) => cells.get(id)?.complete === true,
+    isVisited: ({ cell, number }) => {
+      const known = cells.get(cell.id)
+      return known !== undefined && (known.complete || number === 1)
+    },
+    async add(cell) {
+      cells.set(cell.id, cell)
+      unsaved.set(cell.id, cell)
+      await save()
+      onCell?.(cell)
+    },
+    cost(kind, seconds) {
+      manifest = {
+        ...manifest,
+        costs: { ...manifest.costs, [kind]: [...manifest.costs[kind], Math.max(0, Number(seconds.toFixed(2)))] },
+      }
+    },
+    async setUp(name, { facts, guests }) {
+      if (manifest.setups[name] !== undefined) return
+      manifest = {
+        ...manifest,
+        setups: { ...manifest.setups, [name]: facts },
+        guests: { ...manifest.guests, ...guests },
+      }
+      await unlessDiskIsFull(() => folder.writeManifest(manifest))
+    },
+    async finish() {
+      await save()
+      const { endedAt: _earlier, ...rest } = manifest
+      const all = manifest.planned.every((id) => cells.get(id)?.complete === true && !unsaved.has(id))
+      await unlessDiskIsFull(() =>
+        folder.writeManifest({ ...rest, ...(all ? { endedAt: new Date().toISOString() } : {}) }),
+      )
+      return { folder: folder.path, ...(await readRun(folder.path)) }
+    },
   }
-}
-
-interface RunningVm {
-  readonly vm: CreatedVm
-  readonly domainXml: string
-  readonly journal: Journal
-}
-
-async function measureSetup(
-  request: RunRequest,
-  { setupName, cells, folder, manifest }: SetupRun,
-  { vm, domainXml, journal }: RunningVm,
-): Promise<CaseSetup['configs']> {
-  const { testbed, matrix, signal, onProgress } = request
-  const caseName = cells[0]?.case ?? ''
-  const benchCase = benchCases[caseName]
-  if (benchCase === undefined) throw new RangeError(`there is no case ${caseName}`)
-  const setup = benchCase.setup(caseLinks(testbed, guestInterfaces))
-  const guestShell = serialShell(vm.session)
-  const [pc1, pc2] = pcMachines(testbed).map((pc) => ({ ...pc, shell: journaledShell(pc.shell, journal) }))
-  const dut: Machine = { name: 'dut', shell: guestShell, os: vyosOs }
-  const machines: Bench['machines'] = {
-    dut,
-    ...(pc1 === undefined ? {} : { pc1 }),
-    ...(pc2 === undefined ? {} : { pc2 }),
-  }
-  try {
-    onProgress(`${setupName}: configuring`)
-    for (const [role, config] of Object.entries(setup.configs)) {
-      const machine = machines[role as Role]
-      if (machine === undefined || config === undefined) continue
-      const complete = networkConfigSchema.parse(config)
-      await machine.os.configure(machine.shell, complete, { signal })
-      for (const [name, { addresses }] of Object.entries(complete.ethernets))
-        await waitUntilUsable(machine.os, machine.shell, name, addresses, { signal, timeoutMs: 30_000 })
-    }
-    const host: Machine = { name: 'host', shell: journaledShell(localShell, journal), os: linuxOs }
-    const bench: Bench = {
-      setup,
-      machines,
-      hops: (direction) => hopsOf(direction, { machines, host, testbed, domainXml }),
-      folder,
-      throughput: matrix.throughput,
-      tcpTimestamps: manifest.host.tcpTimestamps,
-      seed: manifest.seed,
-      signal,
-      onProgress,
-    }
-    for (const cell of cells) await folder.appendCell(await measureCell(cell, bench))
-    return setup.configs
-  } finally {
-    await guestShell.close()
-  }
-}
-
-interface Places {
-  readonly machines: Bench['machines']
-  readonly host: Machine
-  readonly testbed: Testbed
-  readonly domainXml: string
-}
-
-/** The way of a frame between a PC and the VM's first NIC: wire, uplink, what the VM is attached by, guest. */
-function hopsOf({ from, to }: CaseDirection, { machines, host, testbed, domainXml }: Places): readonly TraceHop[] {
-  const { pc1, dut } = machines
-  const [link] = testbed.links
-  const nic = readDomainFacts(domainXml).nics.find(({ mac }) => mac !== undefined)
-  if (pc1 === undefined || dut === undefined || link === undefined) return []
-  const end = from.role === 'pc1' ? from : to
-  const guestEnd = from.role === 'dut' ? from : to
-  const fromPc: readonly TraceHop[] = [
-    { name: `pc1 ${end.interfaceName}`, machine: pc1, interfaceName: end.interfaceName },
-    { name: `host uplink ${link.uplink}`, machine: host, interfaceName: link.uplink },
-    ...(nic?.target === undefined ? [] : [{ name: nic.target, machine: host, interfaceName: nic.target }]),
-    { name: `guest ${guestEnd.interfaceName}`, machine: dut, interfaceName: guestEnd.interfaceName },
-  ]
-  return from.role === 'pc1' ? fromPc : fromPc.toReversed()
 }
 
 async function firstManifest(request: RunRequest, startedAt: Date, path: string): Promise<Manifest> {
-  const { connection, signal, matrixName, matrix, testbedName, image, accelerator, plan, vmrVersion } = request
+  const { connection, signal, matrixName, matrix, selection, seed, testbedName, image, accelerator, plan } = request
   return {
     format: resultsFormat,
     run: path.split('/').at(-1) ?? path,
-    vmr: vmrVersion,
+    vmr: request.vmrVersion,
     startedAt: startedAt.toISOString(),
-    matrix: { name: matrixName, definition: matrix },
     resumedAt: [],
-    selection: {},
-    seed: randomInt(2 ** 31),
+    matrix: { name: matrixName, definition: matrix },
+    selection,
+    seed,
     testbed: testbedName,
     guest: { name: image.kind, label: 'lab router (not VyOS)', version: image.digest },
     accelerator,
     host: await gatherHostFacts(localShell, { signal }),
+    guests: {},
+    capabilities: { ...request.capabilities },
     libvirt: { version: await connection.libvirtVersion({ signal }), uri: connection.uri },
     qemu: await connection.hypervisorVersion({ signal }),
-    guests: {},
-    capabilities: {},
     setups: {},
     costs: { boot: [], switchMode: [], configure: [], enterHost: [], cell: [] },
     planned: plan.cells.map(({ id }) => id),

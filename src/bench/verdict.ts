@@ -1,6 +1,6 @@
 import { errorCodes, exitStatus } from '../errors/codes.ts'
 import type { Family } from '../ipv6/reachability.ts'
-import type { CellResult, ReachabilityRecord, Verdict } from '../results/schema.ts'
+import type { CellResult, ReachabilityRecord, Run, Verdict } from '../results/schema.ts'
 
 interface ProbedCell {
   readonly family: Family
@@ -44,6 +44,32 @@ export function tally(planned: readonly string[], cells: readonly CellResult[]):
     impossible: count('impossible'),
     missing: planned.filter((id) => !run.has(id)).length,
   }
+}
+
+/** One line about a finished cell, for a log. */
+export function cellLine(cell: CellResult): string {
+  const { id, verdict, throughput, seconds } = cell
+  const rates = throughput.map((each) =>
+    each.status === 'measured'
+      ? `${each.direction}${each.way === 'both' ? ' (both)' : ''} ${Math.round(each.summary.median / 1e6)} Mbit/s`
+      : `${each.direction} unreachable`,
+  )
+  const words = {
+    healthy: () => 'healthy',
+    broken: () => (verdict.verdict === 'broken' ? `breaks ${verdict.directions.join(', ')}` : ''),
+    error: () => (verdict.verdict === 'error' ? `not measured: ${verdict.error.message}` : ''),
+    impossible: () => (verdict.verdict === 'impossible' ? `not possible here: ${verdict.reason}` : ''),
+  }[verdict.verdict]()
+  return [id, words, ...rates, `${seconds.toFixed(0)} s`].join('  ')
+}
+
+/** What a run's cells cost beyond the load: everything from making the lab to the last probe. */
+export function overheadOf({ manifest, cells }: Run): { cells: number; seconds: number; perCellSeconds: number } {
+  const measured = cells.filter(({ verdict }) => verdict.verdict !== 'impossible').length
+  const seconds = Object.values(manifest.costs)
+    .flat()
+    .reduce((sum, each) => sum + each, 0)
+  return { cells: measured, seconds, perCellSeconds: measured === 0 ? 0 : seconds / measured }
 }
 
 /** Exit status of a run: a cell that could not be measured weighs more than one that is broken. */

@@ -134,7 +134,7 @@ async function createNew(
 
 /**
  * Reads a run back and checks it. A last line of cells.ndjson without its newline was cut short by the run's death and is
- * left out. Of two results of one cell the later one counts.
+ * left out. Of two results of one cell the later one counts. Cells come in the order of the matrix, however they ran.
  *
  * @throws VmrError RESULTS_INVALID naming file, line and field.
  */
@@ -154,7 +154,9 @@ export async function readRun(path: string): Promise<Run> {
     cells.delete(cell.id)
     cells.set(cell.id, cell)
   }
-  return { manifest, cells: [...cells.values()] }
+  const rank = new Map(manifest.planned.map((id, index) => [id, index]))
+  const rankOf = ({ id }: CellResult) => rank.get(id) ?? rank.size
+  return { manifest, cells: [...cells.values()].sort((a, b) => rankOf(a) - rankOf(b)) }
 }
 
 function parseJson<S extends z.ZodType>(schema: S, text: string, place: string): z.output<S> {

@@ -61,6 +61,7 @@ function iperf2ClientArgv(request: ThroughputRequest): readonly string[] {
     ...(family === 'ipv6' ? ['-V'] : []),
     ...(streams > 1 ? ['-P', String(streams)] : []),
     ...(request.mss === undefined || protocol === 'udp' ? [] : ['-M', String(request.mss)]),
+    ...(protocol === 'udp' && request.datagramBytes !== undefined ? ['-l', String(request.datagramBytes)] : []),
     ...(protocol === 'udp' ? ['-u', '-b', String(Math.floor((request.udpBitsPerSecond ?? 1e9) / streams))] : []),
   ]
 }

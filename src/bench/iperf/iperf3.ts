@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { VmrError } from '../../errors/vmr-error.ts'
+import type { RunningCommand } from '../../shell/shell.ts'
 import {
   connectTimeoutMs,
   familyFlag,
@@ -37,22 +38,30 @@ const reportSchema = z.object({
 })
 
 /**
- * Measures with iperf3: a server for one connection on the receiver, the client on the sender. Both are gone when this
- * returns or throws.
+ * Starts a server for any number of measurements one after the other. The caller stops it.
+ *
+ * @throws VmrError MEASUREMENT_FAILED with iperf3's own words, as on a port in use.
+ */
+export function startIperf3Server(request: ThroughputRequest): Promise<RunningCommand> {
+  const { receiver, signal, port = defaultPort } = request
+  return startServer({ machine: receiver.machine, argv: iperf3ServerArgv(request), port, signal })
+}
+
+/**
+ * Measures with iperf3: the client on the sender, and on the receiver a server that runs already, or one for this
+ * measurement alone. Client and own server are gone when this returns or throws.
  *
  * Both directions at once are two of these on two ports: up to 3.10.1, `--bidir --json` gives two results the same key,
  * and reading it silently loses one (esnet/iperf#952).
  *
  * @throws VmrError MEASUREMENT_FAILED with iperf3's own words, and what the shells throw.
  */
-export async function measureWithIperf3(request: ThroughputRequest): Promise<ThroughputSample> {
+export async function measureWithIperf3(
+  request: ThroughputRequest,
+  running?: RunningCommand,
+): Promise<ThroughputSample> {
   const { sender, receiver, signal, port = defaultPort } = request
-  const server = await startServer({
-    machine: receiver.machine,
-    argv: iperf3ServerArgv(request),
-    port,
-    signal,
-  })
+  const server = running ?? (await startIperf3Server(request))
   const where = `iperf3 from ${sender.machine.name} to ${receiver.machine.name} (${receiver.address} port ${port})`
   try {
     const result = await runClient({
@@ -65,13 +74,13 @@ export async function measureWithIperf3(request: ThroughputRequest): Promise<Thr
     })
     return parseIperf3Report(result.stdout, request.protocol ?? 'tcp', { where, otherwise: ownWords(result) })
   } finally {
-    await server.stop()
+    if (running === undefined) await server.stop()
   }
 }
 
 function iperf3ServerArgv({ receiver, family, port = defaultPort }: ThroughputRequest): readonly string[] {
   // Into a pipe or a file it would otherwise say only at its end that it listens.
-  return ['iperf3', '-s', '-1', familyFlag(family), '-B', receiver.address, '-p', String(port), '--forceflush']
+  return ['iperf3', '-s', familyFlag(family), '-B', receiver.address, '-p', String(port), '--forceflush']
 }
 
 export function iperf3ClientArgv(request: ThroughputRequest): readonly string[] {
@@ -83,6 +92,7 @@ export function iperf3ClientArgv(request: ThroughputRequest): readonly string[] 
     ...(streams > 1 ? ['-P', String(streams)] : []),
     ...(request.mss === undefined || protocol === 'udp' ? [] : ['-M', String(request.mss)]),
     // iperf3's rate is per stream; 0 is as fast as it goes.
+    ...(protocol === 'udp' && request.datagramBytes !== undefined ? ['-l', String(request.datagramBytes)] : []),
     ...(protocol === 'udp' ? ['-u', '-b', String(Math.floor((request.udpBitsPerSecond ?? 0) / streams))] : []),
   ]
 }

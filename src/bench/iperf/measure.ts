@@ -1,12 +1,28 @@
 import { VmrError } from '../../errors/vmr-error.ts'
+import type { RunningCommand } from '../../shell/shell.ts'
 import type { Machine } from '../../testbed/machine.ts'
 import { measureWithIperf2 } from './iperf2.ts'
-import { measureWithIperf3 } from './iperf3.ts'
+import { measureWithIperf3, startIperf3Server } from './iperf3.ts'
 import type { ThroughputRequest, ThroughputSample, ThroughputTool } from './throughput.ts'
 
+/**
+ * A server for several measurements that follow each other; undefined for iperf 2, whose server tells its figure only
+ * when it ends. The caller stops it.
+ */
+export async function startThroughputServer(
+  tool: ThroughputTool,
+  request: ThroughputRequest,
+): Promise<RunningCommand | undefined> {
+  return tool === 'iperf3' ? startIperf3Server(request) : undefined
+}
+
 /** Measures one run with the tool named. Errors as in the tool's own module. */
-export function measureThroughput(tool: ThroughputTool, request: ThroughputRequest): Promise<ThroughputSample> {
-  return tool === 'iperf3' ? measureWithIperf3(request) : measureWithIperf2(request)
+export function measureThroughput(
+  tool: ThroughputTool,
+  request: ThroughputRequest,
+  server?: RunningCommand,
+): Promise<ThroughputSample> {
+  return tool === 'iperf3' ? measureWithIperf3(request, server) : measureWithIperf2(request)
 }
 
 /**

@@ -27,6 +27,8 @@ export interface ThroughputRequest {
   readonly protocol?: 'tcp' | 'udp'
   /** UDP only: what all streams together send, in bits per second. */
   readonly udpBitsPerSecond?: number
+  /** UDP only: payload of each datagram in bytes. Default: what fits into a packet. */
+  readonly datagramBytes?: number
   /** TCP maximum segment size in bytes. Default: the path's. */
   readonly mss?: number
   /** Default: the tool's own, 5201 or 5001. */

@@ -1,0 +1,431 @@
+import type { LoadedDomainDefinition } from '../config/load-domain-definition.ts'
+import { type NetworkConfig, networkConfigSchema } from '../config/network-config.ts'
+import type { Accelerator } from '../domain/domain-xml.ts'
+import type { NicModes } from '../domain/nic-modes.ts'
+import type { LabImage } from '../image/lab-image.ts'
+import type { Connection, Domain } from '../libvirt/index.ts'
+import { linuxOs } from '../os/linux/linux-os.ts'
+import { vyosOs } from '../os/vyos/vyos-os.ts'
+import { waitUntilUsable } from '../os/wait-until-usable.ts'
+import { gatherHostFacts } from '../results/host-facts.ts'
+import { readInterfaceFacts } from '../results/interface-facts.ts'
+import type { Actor, Costs, HostFacts, SetupFacts } from '../results/schema.ts'
+import { localShell } from '../shell/local.ts'
+import { serialShell } from '../shell/serial/serial-shell.ts'
+import type { HostCapabilities } from '../testbed/host-capabilities.ts'
+import { openFarEnd } from '../testbed/lab/far-end.ts'
+import { enterHostDut } from '../testbed/lab/host-dut.ts'
+import { labUp } from '../testbed/lab/lab.ts'
+import { type Machine, pcMachines } from '../testbed/machine.ts'
+import type { Testbed } from '../testbed/testbed.ts'
+import { type Journal, openJournal } from '../undo/journal.ts'
+import { journaledShell } from '../undo/journaled-shell.ts'
+import { undoAll } from '../undo/undo-all.ts'
+import { createVm, planVm, vmPurpose } from '../vm/create.ts'
+import { undoExecutors } from '../vm/domain-undo.ts'
+import type { Bench, UsageSource } from './bench.ts'
+import {
+  type CaseSetup,
+  caseLinks,
+  type DutInterface,
+  type KernelNeed,
+  linkOfRole,
+  type Role,
+} from './cases/bench-case.ts'
+import { findCase, withAddressForm } from './cases/index.ts'
+import { hopsOf } from './hops.ts'
+import { farVmLinks, lackOf, type PlannedCell, setupOf } from './plan.ts'
+
+export interface StageRequest {
+  readonly connection: Connection
+  readonly definition: LoadedDomainDefinition
+  readonly modes: NicModes
+  readonly testbedName: string
+  readonly testbed: Testbed
+  readonly image: LabImage
+  readonly accelerator: Accelerator
+  readonly journalDirectory: string
+  /** Of the run: what the lab is made of. */
+  readonly journal: Journal
+  readonly vmrVersion: string
+  readonly capabilities: Pick<HostCapabilities, KernelNeed>
+  readonly signal: AbortSignal
+  readonly onProgress: (activity: string) => void
+  /** Called with what each step took, in seconds. */
+  readonly onCost: (kind: keyof Costs, seconds: number) => void
+}
+
+/** What a set-up's cells are measured on. */
+export type StagedSetup = Pick<Bench, 'setup' | 'machines' | 'actors' | 'hops' | 'usage' | 'vmNames'> & {
+  readonly facts: SetupFacts
+  /** Of VMs that were booted for it. */
+  readonly guests: Readonly<Record<string, HostFacts>>
+}
+
+/** The machines of a run: who is the DUT right now, and what they are configured with. */
+export interface Stage {
+  /** Makes the machines what the cell's set-up needs, with as few changes as can be. What fails leaves the stage as it is. */
+  enter(cell: PlannedCell): Promise<StagedSetup>
+  /** Takes everything down: the next set-up begins anew. */
+  clear(): Promise<void>
+}
+
+const dutVmName = 'vmr-bench'
+const farVmName = (link: number) => `vmr-bench-pc${link + 1}`
+/** A VM in a PC's place has its link for itself, and its multicast filter follows it. */
+const farVmMode = 'macvtap-passthrough-trust'
+const usableMs = 30_000
+
+/** Something that stands until it is closed; its journal takes it back when nobody does. */
+interface Standing<T> {
+  readonly value: T
+  close(): Promise<void>
+}
+
+interface HostStanding {
+  readonly kind: 'host'
+  readonly machine: Machine
+  readonly interfaces: readonly DutInterface[]
+}
+
+interface VmStanding {
+  readonly kind: 'vm'
+  readonly mode: string
+  readonly name: string
+  readonly domain: Domain
+  readonly domainXml: string
+  readonly machine: Machine
+  readonly interfaces: readonly DutInterface[]
+  readonly facts: HostFacts
+}
+
+interface Configured {
+  readonly setupName: string
+  readonly staged: StagedSetup
+  /** In the order made. */
+  readonly configs: readonly { readonly role: Role; readonly machine: Machine; readonly config: NetworkConfig }[]
+}
+
+export function createStage(request: StageRequest): Stage {
+  const { testbed, journal, signal, capabilities, onProgress, onCost } = request
+  let pcs = newPcs()
+  let dut: Standing<HostStanding | VmStanding> | undefined
+  let configured: Configured | undefined
+  let labIsUp = false
+  const farEnds = new Map<number, Standing<VmStanding>>()
+
+  function newPcs(): readonly Machine[] {
+    return pcMachines(testbed).map((pc) => ({ ...pc, shell: journaledShell(pc.shell, journal) }))
+  }
+
+  async function standing<T>(
+    purpose: string,
+    make: (journal: Journal) => Promise<{ readonly value: T; readonly before?: () => Promise<void> }>,
+  ): Promise<Standing<T>> {
+    const own = await openJournal({ directory: request.journalDirectory, purpose })
+    const takeBack = async () => {
+      try {
+        await undoAll(own, { executors: undoExecutors })
+      } finally {
+        await own.close()
+      }
+    }
+    try {
+      const { value, before } = await make(own)
+      return {
+        value,
+        close: async () => {
+          try {
+            await before?.()
+          } finally {
+            await takeBack()
+          }
+        },
+      }
+    } catch (error) {
+      await takeBack().catch(() => undefined)
+      throw error
+    }
+  }
+
+  /** Runs a step and tells what it took; returns the seconds too. */
+  async function timed<T>(
+    kind: keyof Costs,
+    task: () => Promise<T>,
+  ): Promise<{ readonly value: T; readonly seconds: number }> {
+    const start = performance.now()
+    const value = await task()
+    const seconds = (performance.now() - start) / 1000
+    onCost(kind, seconds)
+    return { value, seconds }
+  }
+
+  const becomeHost = () =>
+    standing<HostStanding>('bench: host as the device under test', async (own) => {
+      const { machine, interfaces, leave } = await enterHostDut(testbed, { journal: own, signal })
+      return { value: { kind: 'host', machine, interfaces }, before: leave }
+    })
+
+  const bootVm = (
+    name: string,
+    mode: string,
+    definition: LoadedDomainDefinition,
+    prepare?: (own: Journal) => Promise<void>,
+  ) =>
+    standing<VmStanding>(vmPurpose(name), async (own) => {
+      await prepare?.(own)
+      const plan = await planVm({ ...request, definition, name, mode })
+      const vm = await createVm(request.connection, plan, {
+        journal: own,
+        signal,
+        accelerator: request.accelerator,
+        onProgress: (activity) => onProgress(`${name}: ${activity}`),
+      })
+      const shell = serialShell(vm.session)
+      const close = async () => {
+        await shell.close()
+        await vm.session.close()
+      }
+      try {
+        return {
+          value: {
+            kind: 'vm',
+            mode,
+            name,
+            domain: vm.domain,
+            domainXml: await request.connection.domainXml(vm.domain, { signal }),
+            machine: { name, shell, os: vyosOs },
+            interfaces: plan.nics.nics.map(({ mac }, position) => ({ name: `eth${position}`, mac })),
+            facts: await gatherHostFacts(shell, { signal }),
+          },
+          before: close,
+        }
+      } catch (error) {
+        await close()
+        throw error
+      }
+    })
+
+  /** A VM at the far end of a link, where the PC's namespace is. */
+  async function bootFarVm(position: number): Promise<Standing<VmStanding>> {
+    const link = testbed.links[position]
+    if (link === undefined) throw new RangeError(`the testbed has no link ${position + 1}`)
+    const { definition } = request.definition
+    const far = await standing('bench: far end', async (own) => ({
+      value: await openFarEnd(link, { journal: own, signal }),
+    }))
+    try {
+      const vm = await bootVm(farVmName(position), farVmMode, {
+        ...request.definition,
+        definition: { ...definition, nics: [{ uplink: far.value }] },
+      })
+      return {
+        value: vm.value,
+        close: async () => {
+          try {
+            await vm.close()
+          } finally {
+            await far.close()
+          }
+        },
+      }
+    } catch (error) {
+      await far.close().catch(() => undefined)
+      throw error
+    }
+  }
+
+  async function unconfigure(except: 'nobody' | 'dut'): Promise<void> {
+    const before = configured
+    configured = undefined
+    // A DUT that goes takes its configuration with it.
+    const all = (before?.configs ?? []).filter(({ role }) => except === 'nobody' || role !== 'dut')
+    for (const { machine, config } of all.toReversed()) await machine.os.unconfigure(machine.shell, config, { signal })
+  }
+
+  async function clear(): Promise<void> {
+    configured = undefined
+    const standingNow = [...farEnds.values(), ...(dut === undefined ? [] : [dut])]
+    farEnds.clear()
+    dut = undefined
+    labIsUp = false
+    pcs = newPcs()
+    const failures: unknown[] = []
+    for (const each of standingNow) await each.close().catch((error: unknown) => failures.push(error))
+    if (failures.length > 0) throw failures[0]
+  }
+
+  async function enter(cell: PlannedCell): Promise<StagedSetup> {
+    const setupName = setupOf(cell)
+    if (configured?.setupName === setupName) return configured.staged
+    const start = performance.now()
+    let otherwise = 0
+    const count = <T>({ value, seconds }: { readonly value: T; readonly seconds: number }): T => {
+      otherwise += seconds
+      return value
+    }
+
+    const stays =
+      dut !== undefined &&
+      (cell.dut === 'host' ? dut.value.kind === 'host' : dut.value.kind === 'vm' && dut.value.mode === cell.mode)
+    await unconfigure(stays ? 'nobody' : 'dut')
+    const farLinks = farVmLinks(cell.case, capabilities)
+    for (const [position, farEnd] of farEnds) {
+      if (farLinks.includes(position)) continue
+      farEnds.delete(position)
+      labIsUp = false
+      await farEnd.close()
+    }
+    const hadVm = dut?.value.kind === 'vm'
+    if (!stays && dut !== undefined) {
+      const leaving = dut
+      dut = undefined
+      // The uplinks come back bare, and without their shape where the host had them.
+      if (leaving.value.kind === 'host') labIsUp = false
+      await leaving.close()
+    }
+    if (!labIsUp) {
+      onProgress('making the lab')
+      await labUp(testbed, { journal, signal })
+      labIsUp = true
+    }
+    for (const position of farLinks) {
+      if (farEnds.has(position)) continue
+      onProgress(`${setupName}: a VM in the place of PC ${position + 1}`)
+      farEnds.set(position, count(await timed('boot', () => bootFarVm(position))))
+    }
+    if (dut === undefined) {
+      onProgress(`${setupName}: bringing up the device under test`)
+      dut =
+        cell.dut === 'host'
+          ? count(await timed('enterHost', becomeHost))
+          : count(await timed(hadVm ? 'switchMode' : 'boot', () => bootVm(dutVmName, cell.mode, request.definition)))
+    }
+    configured = await configure(cell, dut.value)
+    onCost('configure', (performance.now() - start) / 1000 - otherwise)
+    return configured.staged
+  }
+
+  function machineFor(role: Role, standingDut: HostStanding | VmStanding): Machine {
+    if (role === 'dut') return { ...standingDut.machine, name: role }
+    const position = linkOfRole[role]
+    const machine = farEnds.get(position)?.value.machine ?? pcs[position]
+    if (machine === undefined) throw new RangeError(`the testbed has no machine for ${role}`)
+    return { ...machine, name: role }
+  }
+
+  function actorFor(role: Role, cell: PlannedCell): Actor {
+    if (role === 'dut') return { kind: cell.dut === 'host' ? 'host' : 'vm' }
+    const need = findCase(cell.case).needs[role]
+    if (farEnds.has(linkOfRole[role])) return { kind: 'vm', ...(need === undefined ? {} : { reason: lackOf(need) }) }
+    return { kind: 'namespace' }
+  }
+
+  async function configure(cell: PlannedCell, standingDut: HostStanding | VmStanding): Promise<Configured> {
+    const setupName = setupOf(cell)
+    const benchCase = findCase(cell.case)
+    const setup = withAddressForm(benchCase.setup(caseLinks(testbed, standingDut.interfaces, cell.form)), cell.form)
+    const machines = Object.fromEntries(benchCase.roles.map((role) => [role, machineFor(role, standingDut)]))
+    const configs: { role: Role; machine: Machine; config: NetworkConfig }[] = []
+    onProgress(`${setupName}: configuring`)
+    for (const round of [setup.configs, setup.later ?? {}]) {
+      const made = await Promise.all(
+        configsOf(round).map(async ({ role, config }) => {
+          const machine = machines[role]
+          if (machine === undefined) throw new RangeError(`nobody plays ${role} in ${cell.case}`)
+          await machine.os.configure(machine.shell, config, { signal })
+          return { role, machine, config }
+        }),
+      )
+      configs.push(...made)
+      await Promise.all(made.map(({ machine, config }) => waitForAddresses(machine, config)))
+    }
+    const staged = await stagedSetup(cell, standingDut, setup, machines)
+    return { setupName, staged, configs }
+  }
+
+  async function waitForAddresses({ os, shell }: Machine, config: NetworkConfig): Promise<void> {
+    for (const [name, addresses] of addressesOf(config))
+      await waitUntilUsable(os, shell, name, addresses, { signal, timeoutMs: usableMs })
+  }
+
+  async function stagedSetup(
+    cell: PlannedCell,
+    standingDut: HostStanding | VmStanding,
+    setup: CaseSetup,
+    machines: Readonly<Record<string, Machine>>,
+  ): Promise<StagedSetup> {
+    const host: Machine = { name: 'host', shell: journaledShell(localShell, journal), os: linuxOs }
+    const roles = findCase(cell.case).roles
+    const vms = roles.flatMap((role) => {
+      const vm = role === 'dut' ? standingDut : farEnds.get(linkOfRole[role])?.value
+      return vm?.kind === 'vm' ? [{ role, vm }] : []
+    })
+    const places = {
+      machines,
+      uplinks: standingDut.kind === 'host' ? standingDut.machine : host,
+      testbed,
+      dut:
+        standingDut.kind === 'host'
+          ? ({ kind: 'host' } as const)
+          : ({
+              kind: 'vm',
+              domainXml: standingDut.domainXml,
+              macs: standingDut.interfaces.map(({ mac }) => mac),
+            } as const),
+    }
+    const interfaces = await Promise.all(
+      roles.map(async (role) => {
+        const machine = machines[role]
+        const names =
+          role === 'dut'
+            ? standingDut.interfaces.map(({ name }) => name)
+            : [testbed.links[linkOfRole[role]]?.pc.interface ?? '']
+        return [role, machine === undefined ? {} : await readInterfaceFacts(machine.shell, names, { signal })] as const
+      }),
+    )
+    return {
+      setup,
+      machines,
+      actors: Object.fromEntries(roles.map((role) => [role, actorFor(role, cell)])),
+      hops: (direction) => hopsOf(direction, places),
+      usage: [
+        { machine: 'host', shell: localShell, ownProcessor: true },
+        ...roles.flatMap((role): UsageSource[] => {
+          const machine = machines[role]
+          const ownProcessor = vms.some((each) => each.role === role)
+          return machine === undefined ? [] : [{ machine: role, shell: machine.shell, ownProcessor }]
+        }),
+      ],
+      vmNames: vms.map(({ vm }) => vm.name),
+      facts: {
+        ...(standingDut.kind === 'vm' ? { domainXml: standingDut.domainXml } : {}),
+        configs: { ...setup.configs },
+        interfaces: Object.fromEntries(interfaces),
+      },
+      guests: Object.fromEntries(vms.map(({ role, vm }) => [role, vm.facts])),
+    }
+  }
+
+  return { enter, clear }
+}
+
+function configsOf(configs: CaseSetup['configs']): readonly { readonly role: Role; readonly config: NetworkConfig }[] {
+  return (['pc1', 'pc2', 'remote', 'dut'] as const).flatMap((role) => {
+    const config = configs[role]
+    return config === undefined ? [] : [{ role, config: networkConfigSchema.parse(config) }]
+  })
+}
+
+/** Every interface of a configuration that has addresses, with them. */
+function addressesOf(config: NetworkConfig): readonly (readonly [string, readonly string[]])[] {
+  return [
+    ...Object.entries(config.ethernets).flatMap(([name, { addresses, vlans }]) => [
+      [name, addresses] as const,
+      ...Object.entries(vlans).map(([id, vlan]) => [`${name}.${id}`, vlan.addresses] as const),
+    ]),
+    ...Object.entries({ ...config.bridges, ...config.tunnels }).map(
+      ([name, { addresses }]) => [name, addresses] as const,
+    ),
+  ].filter(([, addresses]) => addresses.length > 0)
+}

@@ -1,0 +1,106 @@
+import { readdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { benchCases } from '../../bench/cases/index.ts'
+import { type Matrix, ways } from '../../bench/matrix.ts'
+import { type CellSelection, learnedCosts, type StepCosts } from '../../bench/plan.ts'
+import { findNicMode, type NicModes } from '../../domain/nic-modes.ts'
+import { VmrError } from '../../errors/vmr-error.ts'
+import { readRun } from '../../results/run-folder.ts'
+
+/** An option that takes several words; commander gives `true` when it came without any. */
+type Words = readonly string[] | true | undefined
+
+export interface BenchSelectionOptions {
+  readonly matrix: string
+  readonly case?: Words
+  readonly mode?: Words
+  readonly dut?: Words
+  readonly family?: Words
+  readonly direction?: Words
+  readonly tool?: 'iperf3' | 'iperf2' | undefined
+  readonly protocol?: 'tcp' | 'udp' | undefined
+  readonly duration?: string | undefined
+  readonly repetitions?: string | undefined
+  readonly streams?: string | undefined
+}
+
+/** @throws VmrError USAGE, NIC_MODE_UNKNOWN. */
+export function selectionOf(options: BenchSelectionOptions, modes: NicModes): CellSelection {
+  const wantedModes = wordsOf(options.mode)
+  for (const mode of wantedModes ?? []) findNicMode(modes, mode)
+  return {
+    cases: choice('--case', options.case, Object.keys(benchCases)),
+    modes: wantedModes,
+    duts: choice('--dut', options.dut, ['vm', 'host'] as const),
+    families: choice('--family', options.family, ['ipv4', 'ipv6'] as const),
+    ways: choice('--direction', options.direction, ways),
+  }
+}
+
+function wordsOf(words: Words): readonly string[] | undefined {
+  return words === true ? undefined : words
+}
+
+function choice<const Name extends string>(
+  option: string,
+  words: Words,
+  names: readonly Name[],
+): readonly Name[] | undefined {
+  return wordsOf(words)?.map((word) => {
+    const name = names.find((each) => each === word)
+    if (name !== undefined) return name
+    const list = names.length === 2 ? names.join(' or ') : names.join(', ')
+    throw new VmrError('USAGE', `${option} takes ${list}, not ${JSON.stringify(word.slice(0, 40))}`, {
+      hint: `For example ${option} ${names.at(-1)}.`,
+    })
+  })
+}
+
+export function withOverrides(matrix: Matrix, options: BenchSelectionOptions): Matrix {
+  const { throughput } = matrix
+  if (throughput === false) return matrix
+  const { tool, protocol, duration, repetitions, streams } = options
+  const wanted = repetitions === undefined ? undefined : wholeNumber('--repetitions', repetitions, 1000)
+  const most = throughput.maxRepetitions
+  return {
+    ...matrix,
+    throughput: {
+      ...throughput,
+      ...(tool === undefined ? {} : { tool }),
+      ...(tool === 'iperf2' ? { omitSeconds: 0 } : {}),
+      ...(protocol === undefined ? {} : { protocol }),
+      ...(duration === undefined ? {} : { seconds: wholeNumber('--duration', duration, 86_400) }),
+      ...(streams === undefined ? {} : { streams: wholeNumber('--streams', streams, 64) }),
+      ...(wanted === undefined
+        ? {}
+        : { repetitions: wanted, ...(most === undefined ? {} : { maxRepetitions: Math.max(wanted, most) }) }),
+    },
+  }
+}
+
+function wholeNumber(option: string, text: string, largest: number): number {
+  const value = Number(text)
+  if (/^\d+$/.test(text) && value >= 1 && value <= largest) return value
+  throw new VmrError(
+    'USAGE',
+    `${option} takes a whole number, 1 to ${largest}, not ${JSON.stringify(text.slice(0, 40))}`,
+    {
+      hint: `For example ${option} 5.`,
+    },
+  )
+}
+
+/** How many earlier runs are asked what steps take. */
+const runsAsked = 10
+
+/** What steps took in the latest runs of a results folder. A folder that is no run's, or older, has nothing to say. */
+export async function readCosts(resultsDirectory: string): Promise<StepCosts> {
+  const names = await readdir(resultsDirectory).catch(() => [])
+  const runs = await Promise.all(
+    names
+      .sort()
+      .slice(-runsAsked)
+      .map((name) => readRun(join(resultsDirectory, name)).catch(() => undefined)),
+  )
+  return learnedCosts(runs.flatMap((run) => (run === undefined ? [] : [run.manifest.costs])))
+}
