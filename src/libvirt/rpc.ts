@@ -61,6 +61,15 @@ export interface Rpc {
   readonly close: () => Promise<void>
 }
 
+/**
+ * What arrived of a stream before the reply to the call that opens it. A daemon's stream is alive before its reply is
+ * queued, and another of its threads may be faster (libvirt's src/remote/remote_daemon_stream.c).
+ */
+interface EarlyPackets {
+  readonly packets: { readonly header: MessageHeader; readonly message: Buffer }[]
+  bytes: number
+}
+
 type ProcedureId = Pick<Procedure<unknown, unknown>, 'program' | 'number'>
 
 interface PendingCall {
@@ -79,6 +88,7 @@ export function rpc(duplex: Duplex, options: RpcOptions): Rpc {
   const waiting = new Set<PendingCall>()
   const inFlight = new Map<number, PendingCall>()
   const streams = new Map<number, WiredStream>()
+  const early = new Map<number, EarlyPackets>()
   const fullStreams = new Set<number>()
   const sinks = new Map<string, Map<number, EventSink>>()
   let serial = 0
@@ -103,6 +113,7 @@ export function rpc(duplex: Duplex, options: RpcOptions): Rpc {
     const calls = [...inFlight.values(), ...waiting]
     inFlight.clear()
     waiting.clear()
+    early.clear()
     for (const call of calls) call.fail(error)
     const visible = error.reason === 'closed' ? undefined : error
     for (const stream of streams.values()) stream.lose(visible)
@@ -141,10 +152,22 @@ export function rpc(duplex: Duplex, options: RpcOptions): Rpc {
     inFlight.delete(header.serial)
     sendWaiting()
     call.reply(header.status, message)
+    for (const packet of early.get(header.serial)?.packets ?? []) dispatchStream(packet.header, packet.message)
+    early.delete(header.serial)
     if (fullStreams.size > 0) updateFlow()
   }
 
+  const holdEarly = (header: MessageHeader, message: Buffer) => {
+    const held = early.get(header.serial) ?? { packets: [], bytes: 0 }
+    early.set(header.serial, held)
+    held.packets.push({ header, message })
+    held.bytes += message.length
+    if (held.bytes > options.streamBacklogLimit)
+      throw new FrameError(`${held.bytes} bytes of a stream whose call it has not answered`)
+  }
+
   const dispatchStream = (header: MessageHeader, message: Buffer) => {
+    if (inFlight.has(header.serial)) return holdEarly(header, message)
     // The daemon may have sent more before it learned that the stream was aborted; those packets belong to nobody.
     const stream = streams.get(header.serial)
     if (!stream) return

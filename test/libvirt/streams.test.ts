@@ -192,17 +192,22 @@ describe('console stream', () => {
 })
 
 describe('volume stream', () => {
-  it('downloads every byte, however it is packed', async () => {
+  it('downloads every byte, however it is packed, and however much of it comes before the answer', async () => {
     const calls: FakeCall[] = []
+    const packetsAndAnswer = fc
+      .array(fc.uint8Array({ minLength: 1, maxLength: 3000 }), { maxLength: 10 })
+      .chain((packets) => fc.tuple(fc.constant(packets), fc.nat(packets.length + 1)))
     await fc.assert(
-      fc.asyncProperty(fc.array(fc.uint8Array({ minLength: 1, maxLength: 3000 }), { maxLength: 10 }), (packets) =>
+      fc.asyncProperty(packetsAndAnswer, ([packets, packetsBefore]) =>
         withStreams(
           {
-            ...opening((call) => {
+            STORAGE_VOL_DOWNLOAD: (call) => {
               calls.push(call)
-              for (const packet of packets) call.stream('continue', Buffer.from(packet))
-              call.stream('continue')
-            }),
+              const sent = [...packets.map((packet) => Buffer.from(packet)), Buffer.alloc(0)]
+              for (const packet of sent.slice(0, packetsBefore)) call.stream('continue', packet)
+              call.reply(procedures.STORAGE_VOL_DOWNLOAD, undefined)
+              for (const packet of sent.slice(packetsBefore)) call.stream('continue', packet)
+            },
             onPacket: confirming(calls),
           },
           async (connection) => {
@@ -297,6 +302,36 @@ describe('volume stream', () => {
       },
     )
   })
+
+  it('takes no more than its limit before the answer', () =>
+    withStreams(
+      {
+        STORAGE_VOL_DOWNLOAD: (call) => {
+          for (let index = 0; index < 5; index++) call.stream('continue', Buffer.alloc(256 * 1024))
+        },
+      },
+      (connection) =>
+        assert.rejects(
+          connection.downloadVolume(volume),
+          (error) =>
+            error instanceof ConnectionLostError && /a stream whose call it has not answered/.test(error.message),
+        ),
+      { streamBacklogLimit: 1024 * 1024 },
+    ))
+
+  it('drops what came before a refusal', () =>
+    withStreams(
+      {
+        STORAGE_VOL_DOWNLOAD: (call) => {
+          call.stream('continue', Buffer.from('x'))
+          call.fail(operationFailed, 'no such volume')
+        },
+      },
+      async (connection) => {
+        await assert.rejects(connection.downloadVolume(volume), { code: 'VIR_ERR_OPERATION_FAILED' })
+        assert.equal(await connection.hypervisorType(), 'QEMU')
+      },
+    ))
 
   it('fails a stream whose reader is too far behind while calls must go on', async () => {
     const packet = Buffer.alloc(256 * 1024, 'x')

@@ -55,7 +55,7 @@ export function hostCalls({ call }: Rpc) {
      * this libvirt does not take is refused as it would be on definition.
      */
     domainXmlToNative: async (format: string, domainXml: string, options?: CallOptions): Promise<string> =>
-      (await call(procedures.DOMAIN_XML_TO_NATIVE, { nativeFormat: format, domainXml, flags: 0 }, options))
+      (await call(procedures.CONNECT_DOMAIN_XML_TO_NATIVE, { nativeFormat: format, domainXml, flags: 0 }, options))
         .nativeConfig,
     /** SMBIOS facts of the host, as XML. */
     sysinfo: async (options?: CallOptions): Promise<string> =>

@@ -139,7 +139,7 @@ const rows = [
   ['STORAGE_VOL_CREATE_XML_FROM', 125, struct({
     pool: storagePool, xml: string, source: storageVolume, flags,
   }), volumeResult],
-  ['DOMAIN_XML_TO_NATIVE', 136, struct({ nativeFormat: string, domainXml: string, flags }), struct({
+  ['CONNECT_DOMAIN_XML_TO_NATIVE', 136, struct({ nativeFormat: string, domainXml: string, flags }), struct({
     nativeConfig: string,
   })],
   ['DOMAIN_IS_ACTIVE', 150, domainOnly, truth],
