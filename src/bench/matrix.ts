@@ -82,6 +82,16 @@ const zeroLossSettingsSchema = z.strictObject({
 })
 export type ZeroLossSettings = z.infer<typeof zeroLossSettingsSchema>
 
+/** What is chosen of a matrix; what is left out chooses all. */
+export const cellSelectionSchema = z.strictObject({
+  cases: z.array(caseNameSchema).optional(),
+  modes: z.array(name).optional(),
+  duts: z.array(z.enum(['vm', 'host'])).optional(),
+  families: z.array(familySchema).optional(),
+  ways: z.array(z.enum(ways)).optional(),
+})
+export type CellSelection = z.infer<typeof cellSelectionSchema>
+
 /** A file below matrices/: which cells run, and how. */
 export const matrixSchema = z.strictObject({
   title: z.string().trim().min(1).max(200),

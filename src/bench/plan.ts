@@ -3,7 +3,7 @@ import type { AddressForm, Costs, Way } from '../results/schema.ts'
 import type { HostCapabilities } from '../testbed/host-capabilities.ts'
 import { type KernelNeed, linkOfRole } from './cases/bench-case.ts'
 import { findCase } from './cases/index.ts'
-import type { Matrix, ThroughputSettings } from './matrix.ts'
+import type { CellSelection, Matrix, ThroughputSettings } from './matrix.ts'
 import { median, type RandomSource, randomSource } from './statistics.ts'
 
 interface CellKey {
@@ -18,14 +18,6 @@ interface CellKey {
 
 /** One thing to measure. */
 export type PlannedCell = CellKey & ({ readonly dut: 'vm'; readonly mode: string } | { readonly dut: 'host' })
-
-export interface CellSelection {
-  readonly cases?: readonly string[] | undefined
-  readonly modes?: readonly string[] | undefined
-  readonly duts?: readonly ('vm' | 'host')[] | undefined
-  readonly families?: readonly Family[] | undefined
-  readonly ways?: readonly Way[] | undefined
-}
 
 /** One look at a cell. */
 export interface Visit {

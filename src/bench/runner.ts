@@ -3,12 +3,13 @@ import { gatherHostFacts } from '../results/host-facts.ts'
 import { createRunFolder, type RunFolder, readRun, reopenRunFolder, runFolderName } from '../results/run-folder.ts'
 import { type CellResult, type Costs, type Manifest, type Run, resultsFormat } from '../results/schema.ts'
 import { localShell } from '../shell/local.ts'
+import { withHostLock } from '../undo/host-lock.ts'
 import { openJournal } from '../undo/journal.ts'
 import { withUndo } from '../undo/undo-all.ts'
 import { undoExecutors } from '../vm/domain-undo.ts'
-import type { Matrix } from './matrix.ts'
+import type { CellSelection, Matrix } from './matrix.ts'
 import { impossibleCell, measureCell, unmeasuredCell } from './measure-cell.ts'
-import { type CellSelection, type Plan, setupOf, type Visit } from './plan.ts'
+import { type Plan, setupOf, type Visit } from './plan.ts'
 import { createStage, type StagedSetup, type StageRequest } from './stage.ts'
 
 export interface RunRequest extends Omit<StageRequest, 'journal' | 'onCost'> {
@@ -36,52 +37,55 @@ export interface FinishedRun extends Run {
  */
 export async function runPlan(request: RunRequest): Promise<FinishedRun> {
   const { journalDirectory, signal, onProgress, plan } = request
-  const journal = await openJournal({ directory: journalDirectory, purpose: 'bench run' })
-  return withUndo(journal, { executors: undoExecutors }, async (tracked) => {
-    const record = await openRecord(request)
-    const stage = createStage({ ...request, journal: tracked, onCost: record.cost })
-    try {
-      for (const { cell, reason } of plan.impossible)
-        if (!record.isDone(cell.id)) await record.add(impossibleCell(cell, reason))
-      for (const [index, visit] of plan.visits.entries()) {
-        const { cell } = visit
-        if (record.isVisited(visit)) continue
-        request.onVisit?.(visit, { number: index + 1, of: plan.visits.length })
-        const earlier = record.cells.get(cell.id)
-        let staged: StagedSetup
-        try {
-          staged = await stage.enter(cell)
-        } catch (error) {
-          signal.throwIfAborted()
-          await record.add(unmeasuredCell(cell, error, earlier))
-          await stage.clear()
-          continue
+  // Two measurements at once would measure each other.
+  return withHostLock({ name: 'bench', timeoutMs: 1000, signal }, async () => {
+    const journal = await openJournal({ directory: journalDirectory, purpose: 'bench run' })
+    return withUndo(journal, { executors: undoExecutors }, async (tracked) => {
+      const record = await openRecord(request)
+      const stage = createStage({ ...request, journal: tracked, onCost: record.cost })
+      try {
+        for (const { cell, reason } of plan.impossible)
+          if (!record.isDone(cell.id)) await record.add(impossibleCell(cell, reason))
+        for (const [index, visit] of plan.visits.entries()) {
+          const { cell } = visit
+          if (record.isVisited(visit)) continue
+          request.onVisit?.(visit, { number: index + 1, of: plan.visits.length })
+          const earlier = record.cells.get(cell.id)
+          let staged: StagedSetup
+          try {
+            staged = await stage.enter(cell)
+          } catch (error) {
+            signal.throwIfAborted()
+            await record.add(unmeasuredCell(cell, error, earlier))
+            await stage.clear()
+            continue
+          }
+          await record.setUp(setupOf(cell), staged)
+          const began = performance.now()
+          const result = await measureCell(
+            visit,
+            {
+              ...staged,
+              folder: record.folder,
+              throughput: request.matrix.throughput,
+              zeroLoss: request.matrix.zeroLoss,
+              tcpTimestamps: record.manifest().host.tcpTimestamps,
+              seed: request.seed,
+              signal,
+              onProgress: (activity) => onProgress(`${cell.id}: ${activity}`),
+            },
+            earlier,
+          )
+          record.cost('cell', (performance.now() - began) / 1000 - (result.loadSeconds - (earlier?.loadSeconds ?? 0)))
+          await record.add(result)
+          // Whatever went wrong may have left its traces on the machines.
+          if (result.verdict.verdict === 'error') await stage.clear()
         }
-        await record.setUp(setupOf(cell), staged)
-        const began = performance.now()
-        const result = await measureCell(
-          visit,
-          {
-            ...staged,
-            folder: record.folder,
-            throughput: request.matrix.throughput,
-            zeroLoss: request.matrix.zeroLoss,
-            tcpTimestamps: record.manifest().host.tcpTimestamps,
-            seed: request.seed,
-            signal,
-            onProgress: (activity) => onProgress(`${cell.id}: ${activity}`),
-          },
-          earlier,
-        )
-        record.cost('cell', (performance.now() - began) / 1000 - (result.loadSeconds - (earlier?.loadSeconds ?? 0)))
-        await record.add(result)
-        // Whatever went wrong may have left its traces on the machines.
-        if (result.verdict.verdict === 'error') await stage.clear()
+      } finally {
+        await stage.clear()
       }
-    } finally {
-      await stage.clear()
-    }
-    return record.finish()
+      return record.finish()
+    })
   })
 }
 

@@ -286,7 +286,9 @@ export function createStage(request: StageRequest): Stage {
     }
     if (!labIsUp) {
       onProgress('making the lab')
-      await labUp(testbed, { journal, signal })
+      // Where a VM stands in a PC's place, the PC must not come back.
+      const links = testbed.links.filter((_, position) => !farEnds.has(position))
+      await labUp({ ...testbed, links }, { journal, signal })
       labIsUp = true
     }
     for (const position of farLinks) {

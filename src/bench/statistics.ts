@@ -95,6 +95,29 @@ export function medianInterval(values: readonly number[], { seed }: { readonly s
   return { low: bound(-1), high: bound(1) }
 }
 
+/**
+ * Bootstrap confidence interval at 95 % of the median of `values` divided by that of `reference`: percentiles of the
+ * ratio, both resampled, expanded for few values as {@link medianInterval} does for the smaller of the two. The same
+ * values and seed give the same interval. Undefined where either has too few values for an interval, or a median of 0.
+ */
+export function ratioInterval(
+  values: readonly number[],
+  reference: readonly number[],
+  { seed }: { readonly seed: number },
+): Interval | undefined {
+  const fewest = Math.min(values.length, reference.length)
+  if (fewest < minValuesOfInterval || median(reference) === 0) return undefined
+  const random = randomSource(seed)
+  const resampled = (sample: readonly number[]) =>
+    median(sample.map(() => sample[Math.floor(random() * sample.length)] ?? Number.NaN))
+  const ratios = Array.from({ length: resamples }, () => resampled(values) / resampled(reference)).sort((a, b) => a - b)
+  const expanded = Math.sqrt(fewest / (fewest - 1)) * studentQuantile(fewest - 1)
+  return {
+    low: sortedQuantile(ratios, normalCumulative(-expanded)),
+    high: sortedQuantile(ratios, normalCumulative(expanded)),
+  }
+}
+
 function jackknifeAcceleration(sorted: readonly number[]): number {
   const estimates = sorted.map((_, left) =>
     sortedQuantile(

@@ -77,3 +77,16 @@ export function runExitStatus({ broken, error, missing }: RunTally): number {
   if (error > 0 || missing > 0) return errorCodes.MEASUREMENT_FAILED
   return broken > 0 ? exitStatus.modeBroken : exitStatus.ok
 }
+
+/** What a run is judged by in continuous integration, in place of any broken cell. */
+export const failureKinds = ['regression', 'ipv6'] as const
+export type FailureKind = (typeof failureKinds)[number]
+
+/** As {@link runExitStatus}, where only these kinds count; `regressions` is how many cells became worse. */
+export function judgedExitStatus({ manifest, cells }: Run, kinds: readonly FailureKind[], regressions: number): number {
+  const { error, missing } = tally(manifest.planned, cells)
+  if (error > 0 || missing > 0) return errorCodes.MEASUREMENT_FAILED
+  const breaksIpv6 = cells.some(({ family, verdict }) => family === 'ipv6' && verdict.verdict === 'broken')
+  const fails = (kinds.includes('ipv6') && breaksIpv6) || (kinds.includes('regression') && regressions > 0)
+  return fails ? exitStatus.modeBroken : exitStatus.ok
+}

@@ -1,9 +1,17 @@
 import { randomInt } from 'node:crypto'
 import packageJson from '../../../package.json' with { type: 'json' }
-import { type Matrix, matrixSchema } from '../../bench/matrix.ts'
-import { type CellSelection, type Plan, planCells } from '../../bench/plan.ts'
-import { runPlan } from '../../bench/runner.ts'
-import { cellLine } from '../../bench/verdict.ts'
+import { compareRuns } from '../../bench/compare.ts'
+import { type CellSelection, type Matrix, matrixSchema } from '../../bench/matrix.ts'
+import { type Plan, planCells } from '../../bench/plan.ts'
+import { type FinishedRun, runPlan } from '../../bench/runner.ts'
+import {
+  cellLine,
+  type FailureKind,
+  failureKinds,
+  judgedExitStatus,
+  runExitStatus,
+  tally,
+} from '../../bench/verdict.ts'
 import { findConfigFile } from '../../config/find-config-file.ts'
 import { loadDomainDefinition } from '../../config/load-domain-definition.ts'
 import { loadYaml } from '../../config/load-yaml.ts'
@@ -13,19 +21,32 @@ import { findNicMode, loadNicModes, type NicModes } from '../../domain/nic-modes
 import { VmrError } from '../../errors/vmr-error.ts'
 import { runReport } from '../../report/run-report.ts'
 import { terminalTable } from '../../report/terminal-table.ts'
+import { findRun } from '../../results/find-run.ts'
+import { readRun } from '../../results/run-folder.ts'
+import { listRuns } from '../../results/run-index.ts'
+import type { Run } from '../../results/schema.ts'
 import { detectHostCapabilities } from '../../testbed/host-capabilities.ts'
 import { loadTestbed } from '../../testbed/testbed.ts'
 import { withConnection } from '../../vm/host.ts'
 import { prepareGuest } from '../../vm/prepare-guest.ts'
 import type { CommandContext, CommandStatus } from '../context.ts'
 import { withProgress } from '../progress.ts'
-import { type BenchSelectionOptions, readCosts, selectionOf, withOverrides } from './bench-selection.ts'
+import {
+  type BenchSelectionOptions,
+  choice,
+  readCosts,
+  selectionOf,
+  type Words,
+  withOverrides,
+} from './bench-selection.ts'
 
 export interface BenchRunOptions extends BenchSelectionOptions {
   readonly json?: true | undefined
   readonly results: string
   readonly accel: 'auto' | Accelerator
   readonly connect: string
+  readonly failOn?: Words
+  readonly baseline?: string | undefined
 }
 
 const testbedName = 'lab'
@@ -40,8 +61,10 @@ export async function benchRun(context: CommandContext, options: BenchRunOptions
   const costs = await readCosts(options.results)
   const plan = planCells({ matrix, selection, capabilities, seed, costs })
   requireCells(plan, modes, options.matrix)
+  const failOn = choice('--fail-on', options.failOn, failureKinds)
   return runAndShow(context, {
     ...options,
+    failOn,
     matrixName: options.matrix,
     matrix,
     modes,
@@ -69,6 +92,8 @@ interface PreparedRun {
   readonly plan: Plan
   readonly capabilities: Awaited<ReturnType<typeof detectHostCapabilities>>
   readonly resume?: string
+  readonly failOn?: readonly FailureKind[] | undefined
+  readonly baseline?: string | undefined
   readonly json?: true | undefined
   readonly results: string
   readonly accel: 'auto' | Accelerator
@@ -109,13 +134,59 @@ export async function runAndShow({ terminal, signal }: CommandContext, run: Prep
       signal,
     )
   })
-  const report = runReport(finished, finished.folder)
-  if (run.json) terminal.json(report)
+  const judged = await judge(finished, run)
+  const report = { ...runReport(finished, finished.folder), exitStatus: judged.exitStatus }
+  if (run.json)
+    terminal.json({ ...report, ...(judged.comparison === undefined ? {} : { regressions: judged.regressions }) })
   else {
     terminal.result(terminalTable(finished, { colour: terminal.colour }))
     const { perCellSeconds, cells } = report.overhead
     terminal.result(`overhead: ${perCellSeconds.toFixed(1)} s a cell beyond the seconds measured (${cells} cells)`)
+    if (judged.comparison !== undefined)
+      terminal.result(
+        judged.regressions.length === 0
+          ? `no regression against ${judged.comparison}`
+          : `worse than in ${judged.comparison}: ${judged.regressions.join(', ')}`,
+      )
     terminal.result(`results: ${finished.folder}`)
   }
   return report.exitStatus
+}
+
+interface Judgement {
+  readonly exitStatus: number
+  /** The run that it was compared with. */
+  readonly comparison?: string
+  readonly regressions: readonly string[]
+}
+
+/** The exit status that the person asked for: by default any broken cell counts. */
+async function judge(run: FinishedRun, { failOn, baseline, results }: PreparedRun): Promise<Judgement> {
+  if (failOn === undefined)
+    return { exitStatus: runExitStatus(tally(run.manifest.planned, run.cells)), regressions: [] }
+  if (!failOn.includes('regression')) return { exitStatus: judgedExitStatus(run, failOn, 0), regressions: [] }
+  const before = await baselineOf(run, baseline, results)
+  if (before === undefined) return { exitStatus: judgedExitStatus(run, failOn, 0), regressions: [] }
+  const regressions = compareRuns(before, run, run.manifest.seed)
+    .cells.filter(({ regression }) => regression)
+    .map(({ id }) => id)
+  return {
+    exitStatus: judgedExitStatus(run, failOn, regressions.length),
+    comparison: before.manifest.run,
+    regressions,
+  }
+}
+
+/** The run named, or the latest complete one of the same matrix and accelerator; the first run has none. */
+async function baselineOf(run: FinishedRun, name: string | undefined, results: string): Promise<Run | undefined> {
+  if (name !== undefined) return readRun(await findRun(name, results))
+  const { runs } = await listRuns(results)
+  const { matrix, accelerator, startedAt } = run.manifest
+  return runs.findLast(
+    ({ manifest }) =>
+      manifest.matrix.name === matrix.name &&
+      manifest.accelerator === accelerator &&
+      manifest.startedAt < startedAt &&
+      manifest.endedAt !== undefined,
+  )
 }

@@ -1,14 +1,14 @@
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { benchCases } from '../../bench/cases/index.ts'
-import { type Matrix, ways } from '../../bench/matrix.ts'
-import { type CellSelection, learnedCosts, type StepCosts } from '../../bench/plan.ts'
+import { type CellSelection, type Matrix, ways } from '../../bench/matrix.ts'
+import { learnedCosts, type StepCosts } from '../../bench/plan.ts'
 import { findNicMode, type NicModes } from '../../domain/nic-modes.ts'
 import { VmrError } from '../../errors/vmr-error.ts'
 import { readRun } from '../../results/run-folder.ts'
 
 /** An option that takes several words; commander gives `true` when it came without any. */
-type Words = readonly string[] | true | undefined
+export type Words = readonly string[] | true | undefined
 
 export interface BenchSelectionOptions {
   readonly matrix: string
@@ -30,7 +30,7 @@ export function selectionOf(options: BenchSelectionOptions, modes: NicModes): Ce
   for (const mode of wantedModes ?? []) findNicMode(modes, mode)
   return {
     cases: choice('--case', options.case, Object.keys(benchCases)),
-    modes: wantedModes,
+    modes: wantedModes === undefined ? undefined : [...wantedModes],
     duts: choice('--dut', options.dut, ['vm', 'host'] as const),
     families: choice('--family', options.family, ['ipv4', 'ipv6'] as const),
     ways: choice('--direction', options.direction, ways),
@@ -41,11 +41,11 @@ function wordsOf(words: Words): readonly string[] | undefined {
   return words === true ? undefined : words
 }
 
-function choice<const Name extends string>(
+export function choice<const Name extends string>(
   option: string,
   words: Words,
   names: readonly Name[],
-): readonly Name[] | undefined {
+): Name[] | undefined {
   return wordsOf(words)?.map((word) => {
     const name = names.find((each) => each === word)
     if (name !== undefined) return name
