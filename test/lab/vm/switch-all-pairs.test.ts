@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { networkConfigSchema } from '../../../src/config/network-config.ts'
 import { readDomainFacts } from '../../../src/domain/domain-facts.ts'
 import { findNicMode } from '../../../src/domain/nic-modes.ts'
 import { isAttachedAs } from '../../../src/domain/nic-switch.ts'
@@ -27,7 +28,7 @@ function roundThroughAllPairs<T>(items: readonly T[]): readonly T[] {
 }
 
 describe('switching a running VM from every mode to every other', function () {
-  this.timeout(150_000)
+  this.timeout(300_000)
   let vm: RunningVm
   let keeper: InterfaceKeeper
   let modes: readonly string[]
@@ -158,6 +159,25 @@ describe('switching a running VM from every mode to every other', function () {
       )
       assert.deepEqual(await readStates(), start.states)
     }
+  })
+
+  it('keeps VLANs, routes and MTU, which VyOS can still change afterwards', async () => {
+    const config = networkConfigSchema.parse({
+      ethernets: { eth1: { mtu: 1400, vlans: { 10: { addresses: ['192.168.10.1/24', '2001:db8:10::1/64'] } } } },
+      routes: [
+        { to: '10.9.0.0/16', via: '192.168.2.2' },
+        { to: '2001:db8:99::/48', via: '2001:db8:dead:cafe::2' },
+      ],
+    })
+    await vm.machine.os.configure(vm.guest, config)
+    const [, before] = await readStates()
+    assert.deepEqual([before?.links.length, before?.routes.length, before?.links[0]?.mtu], [2, 2, 1400])
+    for (const mode of ['macvtap-trust', 'bridge']) {
+      await switchTo(mode, ['eth1'])
+      assert.deepEqual((await readStates())[1], before, mode)
+    }
+    await vm.machine.os.unconfigure(vm.guest, config)
+    assert.deepEqual(await readStates(), start.states)
   })
 
   it('leaves a path that carries both families, and shows which mode does not', async () => {
