@@ -7,6 +7,7 @@ import { isVmrError, VmrError } from '../../errors/vmr-error.ts'
 import type { Connection } from '../../libvirt/index.ts'
 import type { InterfaceKeeper, KeptInterface } from '../../os/vyos/keep-interface.ts'
 import { throwIfAborted } from '../../shell/abort.ts'
+import { localShell } from '../../shell/local.ts'
 import type { Shell } from '../../shell/shell.ts'
 import { handOverUplink, prepareUplink } from '../../testbed/uplink.ts'
 import { listJournals, openJournal, reopenJournal } from '../../undo/journal.ts'
@@ -159,7 +160,7 @@ export async function switchRunning(
       for (const nic of plan.nics) {
         throwIfAborted(signal, `switching ${nic.name} of ${domain.name}`)
         onProgress?.(`switching ${nic.name}`)
-        switched.push(await switchNic(connection, vm, nic, { kept: kept.get(nic.name), signal }))
+        switched.push(await switchNic(connection, vm, nic, { kept: kept.get(nic.name), guest, signal }))
       }
       await define(connection, vm, plan)
     } catch (error) {
@@ -218,6 +219,7 @@ function failure(error: unknown, name: string, state: string, hint?: string): un
 
 interface NicOptions {
   readonly kept: KeptInterface | undefined
+  readonly guest: Shell
   readonly signal: AbortSignal
 }
 
@@ -225,7 +227,7 @@ async function switchNic(
   connection: Connection,
   vm: Vm,
   nic: PlannedNic,
-  { kept, signal }: NicOptions,
+  { kept, guest, signal }: NicOptions,
 ): Promise<SwitchedNic> {
   const { name, mac, from, to, plan } = nic
   const done = (how: SwitchedNic['how'], seconds: number, complaints: readonly string[] = []): SwitchedNic => ({
@@ -243,6 +245,7 @@ async function switchNic(
     await withLibvirt(`changing ${name} of ${vm.domain.name}`, () =>
       connection.updateDevice(vm.domain, buildXml(plan.element), { live: true, signal }),
     )
+    await announce(nic, guest, signal)
     if (await isLive(connection, vm, nic, signal)) return done('in place', seconds())
   }
   const replugStart = performance.now()
@@ -296,6 +299,17 @@ async function handOver(
   return withVmJournal(domain.name, (journal) =>
     handOverUplink(uplink.name, uplink.use, { journal, signal, leaving: device }, task),
   )
+}
+
+/**
+ * A bridge that knew the guest's MAC address behind another port goes on sending there until the guest speaks, which a
+ * router that is only asked never does. The new bridge is told at once, what is behind it by a frame of the guest's to all
+ * nodes (RFC 4291 section 2.7.1).
+ */
+async function announce({ name, mac, device }: PlannedNic, guest: Shell, signal: AbortSignal): Promise<void> {
+  if (device !== undefined)
+    await localShell.run(['bridge', 'fdb', 'replace', mac, 'dev', device, 'master', 'dynamic'], { signal })
+  await guest.run(['ping', '-6', '-c', '1', '-W', '1', `ff02::1%${name}`], { signal })
 }
 
 /** libvirt may answer "updated successfully" and have changed nothing. */
