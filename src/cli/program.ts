@@ -2,6 +2,8 @@ import { Command } from '@commander-js/extra-typings'
 import packageJson from '../../package.json' with { type: 'json' }
 import { benchCommands } from './program/bench.ts'
 import { command } from './program/command.ts'
+import { diagnoseCommand } from './program/diagnose.ts'
+import { doctorCommand } from './program/doctor.ts'
 import { imageCommands } from './program/image.ts'
 import { labCommands } from './program/lab.ts'
 import { nicCommands } from './program/nic.ts'
@@ -26,6 +28,7 @@ Examples:
   $ vmr bench run --matrix quick             measure bridge, macvtap and macvtap-trust on the embedded lab
   $ vmr vm create r1 --nic macvtap           a router VM whose NICs are macvtaps
   $ vmr vm console r1                        its serial console; Ctrl-] leaves
+  $ vmr diagnose r1                          why it is not reached, at which hop, and what mends it
   $ vmr cleanup                              remove what a killed run left behind
 
 Exit status:
@@ -39,7 +42,9 @@ Exit status:
   nicCommands(program)
   vmCommands(program)
   benchCommands(program)
+  diagnoseCommand(program)
   reportCommand(program)
+  doctorCommand(program)
 
   command(program, 'cleanup')
     .description('remove what killed runs left behind: VMs, namespaces, links, processes')

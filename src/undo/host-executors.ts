@@ -31,6 +31,8 @@ export const hostExecutors: Required<Omit<UndoExecutors, 'domain' | 'nic-switch'
     ]
     return inNamespace(netns, (shell) => remove(shell, ['ip', 'link', 'set', 'dev', name, ...settings]))
   },
+  'link-attribute': ({ name, netns, attribute, value }) =>
+    inNamespace(netns, (shell) => remove(shell, ['ip', 'link', 'set', 'dev', name, ...attribute.split(' '), value])),
   sysctl: ({ key, value, netns }) =>
     inNamespace(netns, (shell) => remove(shell, ['sysctl', '-q', '-w', `${key}=${value}`])),
   process: async ({ mark }) => ((await endMarkedProcesses(mark)) ? 'undone' : 'gone'),

@@ -33,6 +33,17 @@ export const undoStepSchema = z.discriminatedUnion('kind', [
     up: z.boolean().optional(),
     mtu: z.number().int().positive().optional(),
   }),
+  /** An attribute of a link was set, by its words in `ip link set dev LINK …`: set the value that it had. */
+  z.strictObject({
+    kind: z.literal('link-attribute'),
+    name: interfaceNameSchema,
+    netns: namespaceSchema.optional(),
+    attribute: z
+      .string()
+      .regex(/^(type [a-z_]+ )?[a-z_]+$/)
+      .max(60),
+    value: z.enum(['on', 'off', '0', '1']),
+  }),
   /** A sysctl was set: write the value it had. */
   z.strictObject({
     kind: z.literal('sysctl'),
@@ -89,6 +100,7 @@ export const volatileKinds: ReadonlySet<UndoKind> = new Set([
   'link',
   'uplink-bridge',
   'link-settings',
+  'link-attribute',
   'sysctl',
   'process',
   'nic-switch',
@@ -106,6 +118,8 @@ export function describeStep(step: UndoStep): string {
       return `bridge ${step.bridge} on ${step.uplink}`
     case 'link-settings':
       return `settings of ${step.name}${where}`
+    case 'link-attribute':
+      return `${step.attribute} of ${step.name}${where}`
     case 'sysctl':
       return `sysctl ${step.key}${where}`
     case 'process':

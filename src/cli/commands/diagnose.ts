@@ -1,0 +1,234 @@
+import { readFile, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline/promises'
+import writeFileAtomic from 'write-file-atomic'
+import { journalDirectory } from '../../config/paths.ts'
+import { exitStatus } from '../../errors/codes.ts'
+import { VmrError } from '../../errors/vmr-error.ts'
+import { writeError } from '../../errors/write-error.ts'
+import { type Diagnosis, diagnose as diagnoseEvidence } from '../../ipv6/diagnosis.ts'
+import { type Evidence, evidenceSchema } from '../../ipv6/evidence/schema.ts'
+import type { PlannedPath } from '../../ipv6/evidence/topology.ts'
+import { type ObservedVm, withObservedVm } from '../../ipv6/observe-vm.ts'
+import { applyFix, type CureProof, provableFix, proveByCure } from '../../ipv6/prove.ts'
+import { findRun } from '../../results/find-run.ts'
+import { readRun } from '../../results/run-folder.ts'
+import { loadTestbed } from '../../testbed/testbed.ts'
+import { hostExecutors } from '../../undo/host-executors.ts'
+import { type Journal, openJournal } from '../../undo/journal.ts'
+import { withUndo } from '../../undo/undo-all.ts'
+import { findDomain } from '../../vm/find-vm.ts'
+import { withConnection } from '../../vm/host.ts'
+import { liveFacts } from '../../vm/switch/finish-switch.ts'
+import { withVmLock } from '../../vm/vm-lock.ts'
+import type { CommandContext, CommandStatus } from '../context.ts'
+import { diagnosisText } from '../diagnosis-text.ts'
+import { withProgress } from '../progress.ts'
+
+interface DiagnoseOptions {
+  readonly json?: true | undefined
+  readonly family?: 'ipv4' | 'ipv6' | undefined
+  readonly direction?: string | undefined
+  readonly prove?: true | undefined
+  readonly fix?: true | undefined
+  readonly yes?: true | undefined
+  readonly testbed?: string | undefined
+  readonly logIn?: true | undefined
+  readonly save?: string | undefined
+  readonly evidence?: string | undefined
+  readonly run?: string | undefined
+  readonly cell?: string | undefined
+  readonly results: string
+  readonly connect: string
+}
+
+interface Outcome {
+  readonly evidence: Evidence
+  readonly diagnosis: Diagnosis
+  readonly proofs: ReadonlyMap<string, CureProof>
+  readonly applied: readonly string[]
+}
+
+export async function diagnose(
+  context: CommandContext,
+  name: string | undefined,
+  options: DiagnoseOptions,
+): Promise<CommandStatus> {
+  const { terminal } = context
+  const outcome = await outcomeOf(context, name, options)
+  const { evidence, diagnosis, proofs, applied } = outcome
+  if (options.save !== undefined) {
+    try {
+      await writeFileAtomic(options.save, `${JSON.stringify(evidence)}\n`)
+    } catch (error) {
+      throw writeError(`the evidence ${options.save}`, error, { permission: 'Choose another file with --save.' })
+    }
+  }
+  if (options.json) terminal.json(asJson(outcome))
+  else {
+    terminal.result(diagnosisText(evidence, diagnosis, proofs))
+    for (const line of applied) terminal.result(`applied: ${line}`)
+  }
+  switch (diagnosis.verdict) {
+    case 'healthy':
+      return exitStatus.ok
+    case 'unprobed':
+      throw new VmrError('MEASUREMENT_FAILED', `${evidence.vm.name}: no path could be probed`, {
+        hint: 'Guest and PC need addresses of one subnet; with --testbed or --log-in more can be looked into.',
+      })
+    default:
+      return exitStatus.modeBroken
+  }
+}
+
+async function outcomeOf(
+  context: CommandContext,
+  name: string | undefined,
+  options: DiagnoseOptions,
+): Promise<Outcome> {
+  const recorded = await recordedEvidence(options)
+  if (recorded !== undefined) {
+    if (name !== undefined || options.prove || options.fix)
+      throw new VmrError('USAGE', 'recorded evidence is diagnosed as it is: no VM, --prove or --fix beside it')
+    return { evidence: recorded, diagnosis: diagnoseEvidence(recorded), proofs: new Map(), applied: [] }
+  }
+  if (name === undefined)
+    throw new VmrError('USAGE', 'which VM?', { hint: 'Name it: vmr diagnose r1. See `vmr vm list`.' })
+  if (options.fix && !options.yes && (!context.terminal.interactive || options.json))
+    throw new VmrError('USAGE', '--fix asks before it changes anything, and nobody is there to answer', {
+      hint: 'Add --yes.',
+    })
+  const { signal, terminal } = context
+  const journal = await openJournal({ directory: journalDirectory(), purpose: `diagnosis of ${name}` })
+  return withUndo(journal, { executors: hostExecutors }, () =>
+    withConnection(
+      options.connect,
+      (connection) =>
+        withVmLock(name, { signal }, async () => {
+          const domain = await findDomain(connection, name, signal)
+          if (domain === undefined)
+            throw new VmrError('VM_NOT_FOUND', `there is no VM ${name}`, { hint: 'See `vmr vm list`.' })
+          const noted = (await liveFacts(connection, domain, signal)).vmr?.testbed
+          const testbedName = options.testbed ?? noted
+          const testbed = testbedName === undefined ? undefined : await loadTestbed(testbedName)
+          return withProgress(terminal, `diagnosing ${name}`, (onProgress) =>
+            withObservedVm(
+              {
+                ...{ connection, name, testbed, journal, signal, onProgress },
+                mayLogIn: options.logIn === true,
+                select: (path) => isSelected(path, options),
+              },
+              (observed) => conclude(observed, journal, options, signal, onProgress),
+            ),
+          )
+        }),
+      signal,
+    ),
+  )
+}
+
+function isSelected({ family, direction }: PlannedPath, wanted: DiagnoseOptions): boolean {
+  return (
+    (wanted.family === undefined || wanted.family === family) &&
+    (wanted.direction === undefined || wanted.direction === direction)
+  )
+}
+
+async function conclude(
+  { evidence, machines }: ObservedVm,
+  journal: Journal,
+  { prove, fix, yes }: DiagnoseOptions,
+  signal: AbortSignal,
+  onProgress: (activity: string) => void,
+): Promise<Outcome> {
+  const diagnosis = diagnoseEvidence(evidence)
+  const proofs = new Map<string, CureProof>()
+  if (prove)
+    for (const named of diagnosis.named) {
+      onProgress(`proving ${named.fault.id} by its cure`)
+      const proof = await proveByCure(named, { evidence, machines, journal, signal })
+      if (proof !== undefined) proofs.set(`${named.fault.id} ${named.hop}`, proof)
+    }
+  const applied: string[] = []
+  if (fix)
+    for (const named of diagnosis.named) {
+      const change = provableFix(named)
+      const machine = change === undefined ? undefined : machines.get(change.machine)
+      if (change === undefined || machine === undefined) continue
+      const chosen = named.fixes.find((each) => each.change === change)
+      if (!yes && !(await agrees(`${named.fault.title}. ${chosen?.what}? Price: ${chosen?.price}`, signal))) continue
+      await applyFix(change, machine, signal)
+      applied.push(`${chosen?.what}`)
+    }
+  return { evidence, diagnosis, proofs, applied }
+}
+
+async function agrees(question: string, signal: AbortSignal): Promise<boolean> {
+  const lines = createInterface({ input: process.stdin, output: process.stderr })
+  try {
+    return /^y(es)?$/i.test((await lines.question(`${question} [y/N] `, { signal })).trim())
+  } finally {
+    lines.close()
+  }
+}
+
+/** Evidence that was kept: in a file of its own, or by a run for one of its cells. */
+async function recordedEvidence({ evidence, run, cell, results }: DiagnoseOptions): Promise<Evidence | undefined> {
+  if (evidence !== undefined) return readEvidence(evidence)
+  if (run === undefined && cell === undefined) return undefined
+  if (run === undefined || cell === undefined)
+    throw new VmrError('USAGE', '--run and --cell belong together', {
+      hint: 'For example --run latest --cell nic/macvtap/vm/ipv6.',
+    })
+  const folder = await findRun(run, results)
+  const found = (await readRun(folder)).cells.find(({ id }) => id === cell)
+  if (found === undefined)
+    throw new VmrError('RESULTS_INVALID', `the run ${folder} has no cell ${cell}`, {
+      hint: `See them: vmr report ${run} --format table`,
+    })
+  return readEvidence(join(folder, 'raw', cell, 'evidence.json'))
+}
+
+/** Larger than any document that the schema accepts and vmr writes. */
+const maxEvidenceBytes = 64 * 1024 * 1024
+
+async function readEvidence(file: string): Promise<Evidence> {
+  let text: string
+  try {
+    if ((await stat(file)).size > maxEvidenceBytes) throw new Error('too large for evidence')
+    text = await readFile(file, 'utf8')
+  } catch (error) {
+    throw new VmrError('RESULTS_INVALID', `${file} cannot be read: ${error instanceof Error ? error.message : error}`, {
+      hint: 'Evidence is recorded for cells that are broken, and by `vmr diagnose --save`.',
+    })
+  }
+  let data: unknown
+  try {
+    data = JSON.parse(text)
+  } catch (error) {
+    throw new VmrError('RESULTS_INVALID', `${file}: not JSON`, { cause: error })
+  }
+  const parsed = evidenceSchema.safeParse(data)
+  if (parsed.success) return parsed.data
+  const [issue] = parsed.error.issues
+  throw new VmrError('RESULTS_INVALID', `${file}: ${issue?.path.join('.')}: ${issue?.message}`, {
+    hint: 'It is no evidence that this version of vmr wrote.',
+  })
+}
+
+function asJson({ evidence, diagnosis, proofs, applied }: Outcome): unknown {
+  const { verdict, named, broken, notes } = diagnosis
+  return {
+    vm: evidence.vm.name,
+    verdict,
+    named: named.map(({ fault, hop, facts, fixes, paths }) => ({
+      ...{ id: fault.id, title: fault.title, hop, cause: fault.cause, facts, fixes, paths, verify: fault.verify },
+      ...(proofs.has(`${fault.id} ${hop}`) ? { proof: proofs.get(`${fault.id} ${hop}`) } : {}),
+    })),
+    broken: broken.map(({ path, problem, line, causes }) => ({ path: path.id, problem, line, causes })),
+    notes,
+    applied,
+    seconds: evidence.seconds,
+    evidence,
+  }
+}

@@ -1,0 +1,38 @@
+import { type Command, Option } from '@commander-js/extra-typings'
+import { runCommand } from '../run-command.ts'
+import { command, connectOption } from './command.ts'
+
+export function diagnoseCommand(program: Command) {
+  command(program, 'diagnose [name]')
+    .description('find out why a VM is not reached: which hop loses which frame, for what cause, and what mends it')
+    .addOption(new Option('--family <family>', 'only this family').choices(['ipv4', 'ipv6'] as const))
+    .option('--direction <from>to>', 'only one direction, such as pc1>r1')
+    .option('--prove', 'prove each cause by its cure: apply the fix, probe, take it back, probe again')
+    .option('--fix', 'apply the first fix that can be applied while the VM runs, and leave it on')
+    .option('--yes', 'with --fix: do not ask')
+    .option('--testbed <name>', 'which PCs are at the other ends, for a VM that does not say so itself')
+    .option('--log-in', 'log in to the guest of a VM that vmr did not make, with the factory login of VyOS')
+    .option('--save <file>', 'keep the evidence in a file')
+    .option('--evidence <file>', 'diagnose recorded evidence instead of a running VM')
+    .option('--run <run>', 'diagnose what a run recorded, with --cell')
+    .option('--cell <id>', 'the cell of that run, such as nic/macvtap/vm/ipv6')
+    .option('--results <directory>', 'where run folders are', 'results')
+    .addOption(connectOption())
+    .addHelpText(
+      'after',
+      `
+Nothing is changed but the neighbour caches on the paths that are probed; --prove changes one setting for seconds.
+
+Exit status: 0 healthy; 3 something is broken, whether its cause is known or not; 8 nothing could be probed.
+
+Examples:
+  $ vmr diagnose r1                      everything, both families and all directions
+  $ vmr diagnose r1 --family ipv6 --prove
+  $ vmr diagnose --run latest --cell nic/macvtap/vm/ipv6`,
+    )
+    .action((name, options) =>
+      runCommand(options, async (context) =>
+        (await import('../commands/diagnose.ts')).diagnose(context, name, options),
+      ),
+    )
+}

@@ -1,0 +1,346 @@
+import { runChecked, type Shell } from '../../shell/shell.ts'
+import { exchangeFilter } from '../hop-trace/filter.ts'
+import { sightingsAt } from '../hop-trace/frames.ts'
+import { watchLinks } from '../hop-trace/watch.ts'
+import { readMachineState } from './machine-state.ts'
+import { type Ping, type ProbeResult, pingAll } from './probes.ts'
+import {
+  type Evidence,
+  evidenceFormat,
+  evidenceSchema,
+  type MachineState,
+  type NicEvidence,
+  type PathEvidence,
+} from './schema.ts'
+import { type FarEnd, guestKey, hostKey, linkOf, type PlannedPath, planPaths } from './topology.ts'
+
+/** A machine that may be looked into: how it is reached, and what makes a command root's there. */
+export interface ObservedMachine {
+  readonly shell: Shell
+  readonly asRoot: readonly string[]
+}
+
+export interface ObserveRequest {
+  readonly vm: Evidence['vm']
+  readonly host: ObservedMachine
+  /** Undefined when nobody may or can log in there. */
+  readonly guest: ObservedMachine | undefined
+  /** Names are those that the definition gives; the guest's own take their place where a MAC address matches. */
+  readonly nics: readonly NicEvidence[]
+  /** PCs by NIC name. */
+  readonly farEnds: ReadonlyMap<
+    string,
+    { readonly name: string; readonly nic: string; readonly machine: ObservedMachine }
+  >
+  /** By NIC name: addresses that the guest is meant to have. */
+  readonly intended: ReadonlyMap<string, readonly string[]>
+  readonly unknowns: readonly Evidence['unknowns'][number][]
+  /** Only paths that it accepts are probed. */
+  readonly select?: (path: PlannedPath) => boolean
+  readonly signal: AbortSignal
+  readonly onProgress?: (activity: string) => void
+}
+
+/**
+ * Gathers the evidence: what each machine says of itself, then probes of every path from cold neighbour caches, and of
+ * each path that is lost a second probe with every hop watched. Nothing is changed but the neighbour caches.
+ *
+ * A path is lost only when both probes are: once can be a guest that a busy host kept waiting.
+ */
+export async function observe(request: ObserveRequest): Promise<Evidence> {
+  const { vm, host, guest, signal, onProgress = () => undefined } = request
+  const startedAt = performance.now()
+  const observedAt = new Date().toISOString()
+  onProgress('asking every machine')
+  const machines = new Map<string, ObservedMachine>([[hostKey, host]])
+  if (guest !== undefined) machines.set(guestKey, guest)
+  const farKey = (name: string) => `pc:${name}`
+  for (const { name, machine } of request.farEnds.values()) machines.set(farKey(name), machine)
+  const states = new Map(
+    await Promise.all(
+      [...machines].map(
+        async ([key, { shell, asRoot }]) => [key, await readMachineState(shell, { asRoot, signal })] as const,
+      ),
+    ),
+  )
+  const hostState = states.get(hostKey)
+  if (hostState === undefined) throw new RangeError('the host was not observed')
+  const guestState = states.get(guestKey)
+  const names = new Map(
+    request.nics.map(({ name, mac }) => [
+      name,
+      guestState?.links.find((link) => link.mac === mac && link.kind === undefined)?.name ?? name,
+    ]),
+  )
+  const nics = request.nics.map((nic) => ({ ...nic, name: names.get(nic.name) ?? nic.name }))
+  const renamed = <T>(map: ReadonlyMap<string, T>) =>
+    new Map([...map].map(([name, value]) => [names.get(name) ?? name, value]))
+  const farEnds = new Map(
+    [...renamed(request.farEnds)].map(([name, far]): [string, FarEnd] => [
+      name,
+      { machine: farKey(far.name), name: far.name, nic: far.nic },
+    ]),
+  )
+  const planned = planPaths({
+    ...{ vmName: vm.name, host: hostState, guest: guestState, nics, farEnds },
+    machines: states,
+    intended: renamed(request.intended),
+  }).filter((path) => machines.has(path.from.machine) && (request.select?.(path) ?? true))
+  const warm = await probeWarm(planned, machines, states, signal)
+  const paths = new Map<string, PathEvidence>()
+  for (const [index, group] of groupsOf(planned).entries()) {
+    onProgress(`probing from cold caches, ${index + 1} of ${groupsOf(planned).length}`)
+    for (const path of await probeGroup(group, machines, signal)) paths.set(path.id, { ...path, ...warm.get(path.id) })
+    const lost = group.filter(({ id }) => paths.get(id)?.probe.received === 0)
+    if (lost.length === 0) continue
+    onProgress(`following ${lost.length} lost ${lost.length === 1 ? 'path' : 'paths'} hop by hop`)
+    for (const [id, trace] of await traceGroup(lost, machines, states, signal)) {
+      const path = paths.get(id)
+      if (path !== undefined) paths.set(id, { ...path, trace })
+    }
+  }
+  onProgress('probing with large packets')
+  for (const [id, large] of await probeLarge([...paths.values()], machines, states, signal)) {
+    const path = paths.get(id)
+    if (path !== undefined) paths.set(id, { ...path, large })
+  }
+  return evidenceSchema.parse({
+    format: evidenceFormat,
+    observedAt,
+    seconds: (performance.now() - startedAt) / 1000,
+    vm,
+    nics,
+    machines: Object.fromEntries(states),
+    ...(guestState === undefined ? {} : { guest: guestKey }),
+    paths: [...paths.values()],
+    unknowns: [...request.unknowns],
+  } satisfies Evidence)
+}
+
+/**
+ * Paths that may be probed at the same time from cold caches without one teaching what another has to find out: those
+ * towards the guest, those away from it, and each way between the PCs.
+ */
+function groupsOf(paths: readonly PlannedPath[]): readonly (readonly PlannedPath[])[] {
+  const keyOf = (path: PlannedPath) => {
+    if (path.to.machine === guestKey) return 'inward'
+    if (path.from.machine === guestKey) return 'outward'
+    return `${path.from.machine}>${path.to.machine}`
+  }
+  const groups = new Map<string, PlannedPath[]>()
+  for (const path of paths) groups.set(keyOf(path), [...(groups.get(keyOf(path)) ?? []), path])
+  return [...groups.values()]
+}
+
+type Machines = ReadonlyMap<string, ObservedMachine>
+
+function pingOf({ family, from, to }: PlannedPath, bytes?: number): Ping {
+  return {
+    address: to.address,
+    family,
+    ...(/^fe80:/i.test(to.address) ? { zone: from.link } : {}),
+    ...(bytes === undefined ? {} : { bytes }),
+  }
+}
+
+/**
+ * What each link's neighbours were is forgotten everywhere on the paths; the senders go last, so that they learn nothing
+ * again from what the others still send.
+ */
+async function forget(paths: readonly PlannedPath[], machines: Machines, signal: AbortSignal): Promise<void> {
+  const senders = new Set(paths.map(({ from }) => from.machine))
+  const links = new Map<string, Set<string>>()
+  for (const { from, to, hops } of paths)
+    for (const { machine, link } of [from, to, ...hops])
+      if (machine !== hostKey) links.set(machine, (links.get(machine) ?? new Set()).add(link))
+  const flush = async (key: string) => {
+    const machine = machines.get(key)
+    if (machine === undefined) return
+    const script = 'export PATH="$PATH:/usr/sbin:/sbin"; for link; do $R ip neighbour flush dev "$link" || true; done'
+    const { asRoot } = machine
+    await runChecked(
+      machine.shell,
+      ['bash', '-c', script.replace('$R', asRoot.join(' ')), 'bash', ...(links.get(key) ?? [])],
+      { signal },
+    )
+  }
+  await Promise.all([...links.keys()].filter((key) => !senders.has(key)).map(flush))
+  await Promise.all([...links.keys()].filter((key) => senders.has(key)).map(flush))
+}
+
+async function probe(
+  paths: readonly PlannedPath[],
+  machines: Machines,
+  signal: AbortSignal,
+  bytes: (path: PlannedPath) => number | undefined = () => undefined,
+): Promise<ReadonlyMap<string, ProbeResult>> {
+  const results = new Map<string, ProbeResult>()
+  const senders = [...new Set(paths.map(({ from }) => from.machine))]
+  await Promise.all(
+    senders.map(async (key) => {
+      const own = paths.filter(({ from }) => from.machine === key)
+      const machine = machines.get(key)
+      if (machine === undefined) return
+      const found = await pingAll(
+        machine.shell,
+        own.map((path) => pingOf(path, bytes(path))),
+        { signal },
+      )
+      for (const [index, path] of own.entries()) {
+        const result = found[index]
+        if (result !== undefined) results.set(path.id, result)
+      }
+    }),
+  )
+  return results
+}
+
+/** One path once more, from cold neighbour caches. */
+export async function probeOnce(path: PlannedPath, machines: Machines, signal: AbortSignal): Promise<ProbeResult> {
+  await forget([path], machines, signal)
+  return (await probe([path], machines, signal)).get(path.id) ?? { sent: 0, received: 0 }
+}
+
+async function probeGroup(
+  group: readonly PlannedPath[],
+  machines: Machines,
+  signal: AbortSignal,
+): Promise<readonly PathEvidence[]> {
+  await forget(group, machines, signal)
+  const results = await probe(group, machines, signal)
+  const known = await neighboursOf(group, machines, signal)
+  return group.map((path) => {
+    const mac = known(path)
+    return {
+      ...path,
+      probe: results.get(path.id) ?? { sent: 0, received: 0 },
+      ...(mac === undefined ? {} : { resolvedMac: mac }),
+    }
+  })
+}
+
+/** By which MAC address the senders know their targets now. */
+async function neighboursOf(
+  group: readonly PlannedPath[],
+  machines: Machines,
+  signal: AbortSignal,
+): Promise<(path: PlannedPath) => string | undefined> {
+  const tables = new Map<string, string>()
+  await Promise.all(
+    [...new Set(group.map(({ from }) => from.machine))].map(async (key) => {
+      const machine = machines.get(key)
+      if (machine !== undefined)
+        tables.set(key, await runChecked(machine.shell, ['ip', 'neighbour', 'show'], { signal }))
+    }),
+  )
+  return ({ from, to, resolved }) => {
+    const target = resolved[0]?.to ?? to.address
+    for (const line of (tables.get(from.machine) ?? '').split('\n')) {
+      const [address, , link, , mac] = line.split(' ')
+      if (address === target && link === from.link && line.includes(' lladdr ')) return mac
+    }
+    return undefined
+  }
+}
+
+async function traceGroup(
+  lost: readonly PlannedPath[],
+  machines: Machines,
+  states: ReadonlyMap<string, MachineState>,
+  signal: AbortSignal,
+): Promise<ReadonlyMap<string, NonNullable<PathEvidence['trace']>>> {
+  const hops = new Map(lost.flatMap((path) => path.hops).map((hop) => [`${hop.machine} ${hop.link}`, hop]))
+  const exchanges = lost.map(({ family, from, to, resolved }) => ({
+    family,
+    from: from.address === '' ? '::' : from.address,
+    to: to.address,
+    resolved: resolved.filter((pair) => pair.from !== ''),
+  }))
+  const watched = [...hops.values()].flatMap(({ machine, link }) => {
+    const owner = machines.get(machine)
+    return owner === undefined || linkOf(states.get(machine), link) === undefined ? [] : [{ machine, link, ...owner }]
+  })
+  const watch = await watchLinks(watched, exchangeFilter(exchanges.filter(({ from }) => from !== '::')), signal)
+  let results: ReadonlyMap<string, ProbeResult>
+  let seen: Awaited<ReturnType<typeof watch.stop>>
+  try {
+    await forget(lost, machines, signal)
+    results = await probe(lost, machines, signal)
+  } finally {
+    seen = await watch.stop()
+  }
+  const isWatched = (machine: string, link: string) =>
+    seen.some((each) => each.machine === machine && each.link === link)
+  return new Map(
+    lost.map((path) => [
+      path.id,
+      {
+        probe: results.get(path.id) ?? { sent: 0, received: 0 },
+        sightings: path.hops.flatMap((hop) => {
+          const at = seen.find(({ machine, link }) => machine === hop.machine && link === hop.link)
+          return at === undefined ? [] : [...sightingsAt(hop, path, at.frames)]
+        }),
+        unwatched: path.hops.filter(({ machine, link }) => !isWatched(machine, link)).map(({ name }) => name),
+      },
+    ]),
+  )
+}
+
+/** Of paths that carry small packets: one as large as the sender's link allows, not to be fragmented. */
+async function probeLarge(
+  paths: readonly PathEvidence[],
+  machines: Machines,
+  states: ReadonlyMap<string, MachineState>,
+  signal: AbortSignal,
+): Promise<ReadonlyMap<string, NonNullable<PathEvidence['large']>>> {
+  // One address a direction and family says it for all of them.
+  const chosen = paths.filter(
+    (path, index) =>
+      path.form !== 'link-local' &&
+      path.probe.received > 0 &&
+      paths.findIndex(
+        (each) => each.direction === path.direction && each.family === path.family && each.probe.received > 0,
+      ) === index,
+  )
+  const bytes = ({ from }: PlannedPath) => linkOf(states.get(from.machine), from.link)?.mtu ?? 1500
+  const results = await probe(chosen, machines, signal, bytes)
+  return new Map(
+    chosen.flatMap((path) => {
+      const result = results.get(path.id)
+      return result === undefined ? [] : [[path.id, { ...result, bytes: bytes(path) }] as const]
+    }),
+  )
+}
+
+/**
+ * A sender that knows its target by a MAC address that is none of the guest's is probed before anything is forgotten:
+ * afterwards nothing would show what the entry did.
+ */
+async function probeWarm(
+  paths: readonly PlannedPath[],
+  machines: Machines,
+  states: ReadonlyMap<string, MachineState>,
+  signal: AbortSignal,
+): Promise<ReadonlyMap<string, Pick<PathEvidence, 'warm'>>> {
+  const wrong = paths.flatMap((path) => {
+    const expected = path.to.mac
+    const entry = states
+      .get(path.from.machine)
+      ?.neighbours.find(({ address, link }) => address === path.to.address && link === path.from.link)
+    return path.routed || expected === undefined || entry?.mac === undefined || entry.mac === expected
+      ? []
+      : [{ path, mac: entry.mac }]
+  })
+  if (wrong.length === 0) return new Map()
+  const results = await probe(
+    wrong.map(({ path }) => path),
+    machines,
+    signal,
+  )
+  return new Map(
+    wrong.flatMap(({ path, mac }) => {
+      const result = results.get(path.id)
+      return result === undefined ? [] : [[path.id, { warm: { probe: result, mac } }] as const]
+    }),
+  )
+}

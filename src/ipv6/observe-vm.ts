@@ -1,0 +1,170 @@
+import type { DomainFacts } from '../domain/domain-facts.ts'
+import { readDomainFacts } from '../domain/domain-facts.ts'
+import { VmrError } from '../errors/vmr-error.ts'
+import type { Connection, Domain } from '../libvirt/index.ts'
+import { readLinks, readNeighbours } from '../os/linux/ip-json.ts'
+import { localShell } from '../shell/local.ts'
+import { netnsShell } from '../shell/netns.ts'
+import { serialShell } from '../shell/serial/serial-shell.ts'
+import type { Shell } from '../shell/shell.ts'
+import type { Testbed } from '../testbed/testbed.ts'
+import type { Journal } from '../undo/journal.ts'
+import { journaledShell } from '../undo/journaled-shell.ts'
+import { openSession } from '../vm/boot.ts'
+import { findDomain } from '../vm/find-vm.ts'
+import { guestAccess } from '../vm/guest-access.ts'
+import { withLibvirt } from '../vm/libvirt-failure.ts'
+import { type ObservedMachine, type ObserveRequest, observe } from './evidence/observe.ts'
+import type { Evidence, NicEvidence } from './evidence/schema.ts'
+import { guestKey, hostKey } from './evidence/topology.ts'
+
+export interface VmToObserve {
+  readonly connection: Connection
+  readonly name: string
+  /** What is at the other ends of the uplinks; undefined where nobody knows. */
+  readonly testbed: Testbed | undefined
+  /** Log in to the guest of a VM that vmr did not make, with the factory login of VyOS. */
+  readonly mayLogIn: boolean
+  /** The guest's console, where it is open already. */
+  readonly console?: Shell
+  /** Captures are in it until they have ended. */
+  readonly journal: Journal
+  readonly select?: ObserveRequest['select']
+  readonly signal: AbortSignal
+  readonly onProgress?: (activity: string) => void
+}
+
+export interface ObservedVm {
+  readonly evidence: Evidence
+  readonly machines: ReadonlyMap<string, ObservedMachine & { readonly netns?: string }>
+}
+
+/** A running domain's name and how it is attached, whoever made it. */
+async function runningDomain(
+  connection: Connection,
+  name: string,
+  signal: AbortSignal,
+): Promise<{ readonly domain: Domain; readonly facts: DomainFacts; readonly state: string }> {
+  const domain = await findDomain(connection, name, signal)
+  if (domain === undefined) throw new VmrError('VM_NOT_FOUND', `there is no VM ${name}`, { hint: 'See `vmr vm list`.' })
+  const { state } = await withLibvirt(`reading the state of ${name}`, () => connection.domainState(domain, { signal }))
+  if (state !== 'running')
+    throw new VmrError('VM_NOT_RUNNING', `${name} is ${state}: only a VM that runs can be diagnosed`, {
+      hint: state === 'paused' ? `Resume it: virsh resume ${name}` : `Start it: vmr vm start ${name}`,
+    })
+  const xml = await withLibvirt(`reading the XML of ${name}`, () => connection.domainXml(domain, { signal }))
+  return { domain, facts: readDomainFacts(xml, `live XML of ${name}`), state }
+}
+
+/**
+ * Observes a running VM from every machine that may be looked into, then hands the evidence, and the machines while they
+ * can still be reached, to the task.
+ *
+ * @throws VmrError VM_NOT_FOUND, VM_NOT_RUNNING; GUEST_CONSOLE_BUSY and what logging in throws for a VM of vmr's own.
+ */
+export async function withObservedVm<T>(
+  { connection, name, testbed, mayLogIn, console, journal, select, signal, onProgress }: VmToObserve,
+  task: (observed: ObservedVm) => Promise<T>,
+): Promise<T> {
+  const { domain, facts, state } = await runningDomain(connection, name, signal)
+  const metadata = facts.vmr
+  const host: ObservedMachine = { shell: journaledShell(localShell, journal), asRoot: [] }
+  const nics = nicsOf(facts, testbed)
+  const unknowns: Evidence['unknowns'] = []
+  const farEnds = new Map<string, { name: string; nic: string; machine: ObservedMachine & { netns?: string } }>()
+  const intended = new Map<string, readonly string[]>()
+  for (const nic of nics) {
+    const link = testbed?.links.find(({ uplink }) => uplink === nic.uplink)
+    if (link !== undefined) {
+      const netns = link.pc.shell.name
+      const machine = { shell: journaledShell(netnsShell(netns), journal), asRoot: [], netns }
+      farEnds.set(nic.name, { name: link.pc.name, nic: link.pc.interface, machine })
+      intended.set(nic.name, link.dut.addresses)
+    } else {
+      const reached = await fromHost(nic, signal)
+      if (reached !== undefined) {
+        farEnds.set(nic.name, { name: 'host', nic: reached.link, machine: host })
+        intended.set(nic.name, reached.addresses)
+      }
+      unknowns.push({
+        what: `no PC beyond ${nic.source ?? nic.name} is under control: whether one reaches ${nic.name} cannot be known from here. On such a PC run, with the VM’s address:`,
+        command: 'ip -6 neighbour flush dev eth0; ping -6 -c 3 ADDRESS; ip -6 neighbour show ADDRESS',
+      })
+    }
+  }
+  const vm = { name, ours: metadata !== undefined, state }
+  const observing = async (guest: ObservedMachine | undefined) => {
+    const evidence = await observe({
+      ...{ vm, host, guest, nics, farEnds, intended, unknowns, signal },
+      ...(select === undefined ? {} : { select }),
+      ...(onProgress === undefined ? {} : { onProgress }),
+    })
+    const machines = new Map<string, ObservedMachine & { readonly netns?: string }>([[hostKey, host]])
+    if (guest !== undefined) machines.set(guestKey, guest)
+    for (const far of farEnds.values()) machines.set(`pc:${far.name}`, far.machine)
+    return task({ evidence, machines })
+  }
+  if (console !== undefined) return observing({ shell: console, asRoot: ['sudo', '-n'] })
+  if (metadata === undefined && !mayLogIn) {
+    unknowns.push({
+      what: `vmr did not make ${name}, so it does not log in there: what its guest has and sees is not known`,
+      command: `vmr diagnose ${name} --log-in`,
+    })
+    return observing(undefined)
+  }
+  onProgress?.('logging in')
+  const session = await openSession(connection, domain, {
+    ...guestAccess(metadata?.os ?? 'vyos', facts.accelerator ?? 'tcg'),
+    // It runs already: a prompt that does not come within this does not come.
+    timeoutMs: 20_000,
+    signal,
+  })
+  const shell = serialShell(session)
+  try {
+    return await observing({ shell, asRoot: ['sudo', '-n'] })
+  } finally {
+    await shell.close()
+    await session.close()
+  }
+}
+
+function nicsOf(facts: DomainFacts, testbed: Testbed | undefined): readonly NicEvidence[] {
+  return facts.nics.flatMap((nic, index) => {
+    if (nic.mac === undefined) return []
+    const noted = facts.vmr?.nics.find(({ mac }) => mac === nic.mac)
+    const uplink =
+      noted?.uplink ?? testbed?.links.find((link) => link.uplink === nic.source || link.bridge === nic.source)?.uplink
+    return [
+      {
+        name: `eth${noted?.position ?? index}`,
+        mac: nic.mac,
+        type: nic.type,
+        trust: nic.trustGuestRxFilters,
+        linkState: nic.link,
+        ...(nic.source === undefined ? {} : { source: nic.source }),
+        ...(nic.macvtapMode === undefined ? {} : { macvtapMode: nic.macvtapMode }),
+        ...(nic.target === undefined ? {} : { target: nic.target }),
+        ...(uplink === undefined ? {} : { uplink }),
+      },
+    ]
+  })
+}
+
+/** The host itself, where it has an address on the VM's bridge, and what it knows of the VM's addresses. */
+async function fromHost(
+  { type, source, mac }: NicEvidence,
+  signal: AbortSignal,
+): Promise<{ readonly link: string; readonly addresses: readonly string[] } | undefined> {
+  if ((type !== 'bridge' && type !== 'network') || source === undefined) return undefined
+  const [bridge] = await readLinks(localShell, { name: source, signal })
+  if (bridge === undefined || bridge.addr_info.length === 0) return undefined
+  const neighbours = await readNeighbours(localShell, { name: source, signal })
+  return {
+    link: source,
+    addresses: neighbours.flatMap(({ dst, lladdr }) => {
+      if (lladdr !== mac || /^fe80:/i.test(dst)) return []
+      const prefix = bridge.addr_info.find(({ family }) => (family === 'inet6') === dst.includes(':'))?.prefixlen
+      return prefix === undefined ? [] : [`${dst}/${prefix}`]
+    }),
+  }
+}

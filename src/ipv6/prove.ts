@@ -1,0 +1,98 @@
+import { runChecked, type Shell } from '../shell/shell.ts'
+import type { Journal } from '../undo/journal.ts'
+import type { UndoStep } from '../undo/steps.ts'
+import type { NamedFault } from './diagnosis.ts'
+import { type ObservedMachine, probeOnce } from './evidence/observe.ts'
+import type { Evidence } from './evidence/schema.ts'
+import { guestKey, hostKey } from './evidence/topology.ts'
+import type { LiveChange } from './faults/fault.ts'
+
+/** Broken, healed, broken again: what a cause has to show. */
+export interface CureProof {
+  readonly broken: boolean
+  readonly healed: boolean
+  readonly brokenAgain: boolean
+  /** "allmulticast of host macvtap5: off -> on -> off" */
+  readonly change: string
+  readonly seconds: number
+}
+
+export interface ProveRequest {
+  readonly evidence: Evidence
+  readonly machines: ReadonlyMap<string, ObservedMachine & { readonly netns?: string }>
+  readonly journal: Journal
+  readonly signal: AbortSignal
+}
+
+/** The first fix that can be made and taken back while everything runs. */
+export function provableFix({ fixes }: NamedFault): LiveChange | undefined {
+  return fixes.find(({ change }) => change !== undefined)?.change
+}
+
+/** Should vmr be killed, a guest, which nobody cleans up, takes the change back by itself. */
+const guardSeconds = 40
+
+/**
+ * Proves a cause by its cure: the path is broken, the fix is applied, it is healed, the fix is taken back, it is broken.
+ * Undefined where no fix can be taken back. Whatever happens, the change is taken back.
+ */
+export async function proveByCure(named: NamedFault, request: ProveRequest): Promise<CureProof | undefined> {
+  const { evidence, machines, journal, signal } = request
+  const change = provableFix(named)
+  const path = evidence.paths.find(({ id }) => id === named.paths[0])
+  const machine = change === undefined ? undefined : machines.get(change.machine)
+  if (change === undefined || path === undefined || machine === undefined) return undefined
+  const startedAt = performance.now()
+  const works = async () => (await probeOnce(path, machines, signal)).received > 0
+  const broken = !(await works())
+  const step = undoStep(change, machine.netns)
+  const id = step === undefined ? undefined : await journal.before(step)
+  let healed = false
+  try {
+    await apply(machine, change, change.value, signal)
+    healed = await works()
+  } finally {
+    // Also when the person pressed Ctrl-C: this one may not be aborted.
+    await apply(machine, change, change.before, undefined)
+    if (id !== undefined) await journal.undone(id)
+  }
+  const brokenAgain = !(await works())
+  const what = change.kind === 'sysctl' ? change.key : `${change.attribute} of ${change.link}`
+  return {
+    ...{ broken, healed, brokenAgain },
+    change: `${what}: ${change.before} -> ${change.value} -> ${change.before}`,
+    seconds: (performance.now() - startedAt) / 1000,
+  }
+}
+
+/** Applies a fix and leaves it on, until whatever it is set on goes away. */
+export async function applyFix(change: LiveChange, machine: ObservedMachine, signal: AbortSignal): Promise<void> {
+  await runChecked(machine.shell, [...machine.asRoot, ...argvOf(change, change.value)], { signal })
+}
+
+function argvOf(change: LiveChange, value: string): readonly string[] {
+  if (change.kind === 'sysctl') return ['sysctl', '-q', '-w', `${change.key}=${value}`]
+  return ['ip', 'link', 'set', 'dev', change.link, ...change.attribute.split(' '), value]
+}
+
+async function apply(
+  { shell, asRoot }: { readonly shell: Shell; readonly asRoot: readonly string[] },
+  change: LiveChange,
+  value: string,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const options = signal === undefined ? {} : { signal }
+  if (change.machine === guestKey && value === change.value) {
+    const back = [...asRoot, ...argvOf(change, change.before)]
+    const guard = 'setsid sh -c \'sleep "$1"; shift; exec "$@"\' guard "$@" </dev/null >/dev/null 2>&1 &'
+    await runChecked(shell, ['bash', '-c', guard, 'bash', String(guardSeconds), ...back], options)
+  }
+  await runChecked(shell, [...asRoot, ...argvOf(change, value)], options)
+}
+
+function undoStep(change: LiveChange, netns: string | undefined): UndoStep | undefined {
+  if (change.machine !== hostKey && netns === undefined) return undefined
+  const where = netns === undefined ? {} : { netns }
+  if (change.kind === 'sysctl') return { kind: 'sysctl', key: change.key, value: change.before, ...where }
+  return { kind: 'link-attribute', name: change.link, attribute: change.attribute, value: change.before, ...where }
+}

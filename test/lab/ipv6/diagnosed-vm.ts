@@ -1,0 +1,81 @@
+import { journalDirectory } from '../../../src/config/paths.ts'
+import { type Diagnosis, diagnose } from '../../../src/ipv6/diagnosis.ts'
+import type { Evidence } from '../../../src/ipv6/evidence/schema.ts'
+import { type ObservedVm, withObservedVm } from '../../../src/ipv6/observe-vm.ts'
+import { localShell } from '../../../src/shell/local.ts'
+import { runChecked, type Shell } from '../../../src/shell/shell.ts'
+import { hostExecutors } from '../../../src/undo/host-executors.ts'
+import { type Journal, openJournal } from '../../../src/undo/journal.ts'
+import { withUndo } from '../../../src/undo/undo-all.ts'
+import { makeRunningVm, type RunningVm } from '../vm/running-vm.ts'
+
+export interface Selection {
+  readonly family?: 'ipv4' | 'ipv6'
+  /** "pc1>r1"; several by commas. */
+  readonly direction?: string
+}
+
+/** A lab router that is broken and diagnosed over and over. */
+export interface DiagnosedVm {
+  readonly vm: RunningVm
+  /** The host's device of eth0 and eth1. */
+  readonly taps: readonly string[]
+  /** Runs words for a shell: on the host, in the guest as root, or on a PC. */
+  host(words: string): Promise<string>
+  guest(words: string): Promise<string>
+  pc(number: 1 | 2, words: string): Promise<string>
+  diagnose(selection?: Selection): Promise<{ readonly evidence: Evidence; readonly diagnosis: Diagnosis }>
+  withEvidence<T>(selection: Selection, task: (observed: ObservedVm, journal: Journal) => Promise<T>): Promise<T>
+  remove(): Promise<void>
+}
+
+const signal = new AbortController().signal
+
+export async function makeDiagnosedVm(mode: string, prefix: `vmr${string}` = 'vmrd'): Promise<DiagnosedVm> {
+  const vm = await makeRunningVm({ name: 'r1', mode, prefix })
+  try {
+    const { facts } = { facts: await liveNics(vm) }
+    const sh = (shell: Shell, words: string, before: readonly string[] = []) =>
+      runChecked(shell, [...before, 'bash', '-c', `export PATH=$PATH:/usr/sbin; ${words}`])
+    const withEvidence: DiagnosedVm['withEvidence'] = async (selection, task) => {
+      const journal = await openJournal({ directory: journalDirectory(), purpose: 'diagnosis of r1' })
+      const directions = selection.direction?.split(',')
+      return withUndo(journal, { executors: hostExecutors }, () =>
+        withObservedVm(
+          {
+            ...{ connection: vm.connection, name: vm.name, testbed: vm.testbed, mayLogIn: false, journal, signal },
+            console: vm.guest,
+            select: ({ family, direction }) =>
+              (selection.family ?? family) === family && (directions?.includes(direction) ?? true),
+          },
+          (observed) => task(observed, journal),
+        ),
+      )
+    }
+    return {
+      ...{ vm, withEvidence },
+      taps: facts,
+      host: (words) => sh(localShell, words),
+      guest: (words) => sh(vm.guest, words, ['sudo', '-n']),
+      pc: (number, words) => {
+        const machine = vm.pcs[number - 1]
+        if (machine === undefined) throw new RangeError(`there is no pc${number}`)
+        return sh(machine.shell, words)
+      },
+      diagnose: (selection = {}) =>
+        withEvidence(selection, async ({ evidence }) => ({ evidence, diagnosis: diagnose(evidence) })),
+      remove: () => vm.remove(),
+    }
+  } catch (error) {
+    await vm.remove()
+    throw error
+  }
+}
+
+async function liveNics({ connection, find }: RunningVm): Promise<readonly string[]> {
+  const { domain } = await find()
+  const xml = await connection.domainXml(domain)
+  return [...xml.matchAll(/<target dev=['"]([^'"]+)['"]/g)].flatMap(([, name]) =>
+    name !== undefined && /^(vnet|macvtap)/.test(name) ? [name] : [],
+  )
+}
