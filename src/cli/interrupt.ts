@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import { exitStatus } from '../errors/codes.ts'
 import { VmrError } from '../errors/vmr-error.ts'
 import type { Terminal } from './terminal.ts'
@@ -18,6 +19,8 @@ export interface Interrupt {
  */
 export function listenForInterrupt(terminal: Terminal): Interrupt {
   const controller = new AbortController()
+  // Each command that runs listens to it, and many run at once.
+  setMaxListeners(0, controller.signal)
   let received: EndingSignal | undefined
   const onSignal = (name: EndingSignal) => {
     if (received !== undefined) {
