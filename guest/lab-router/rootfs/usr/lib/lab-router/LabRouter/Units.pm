@@ -304,11 +304,20 @@ sub _apply_tunnel {
     _change_link($name, $old, $new, 1476);
 }
 
+# A member has lost its addresses. Without one of link scope the kernel solicits no neighbour for what it forwards
+# (ndisc_solicit in net/ipv6/ndisc.c); a changed addr_gen_mode makes it anew, and leaves other addresses alone.
+sub _release_member {
+    my ($name) = @_;
+    LabRouter::Kernel::run('/sbin/ip', 'link', 'set', 'dev', $name, 'nomaster');
+    LabRouter::Kernel::sysctl("net/ipv6/conf/$name/addr_gen_mode", $_) for 1, 0;
+}
+
 sub _apply_bridge {
     my ($active, $candidate, @path) = @_;
     my $name = $path[-1];
     my ($old, $new) = map { LabRouter::Tree::get($_, @path) } $active, $candidate;
     if (!$new) {
+        _release_member($_) for $old ? LabRouter::Tree::names_at($old, 'member', 'interface') : ();
         LabRouter::Kernel::run('/sbin/ip', 'link', 'del', 'dev', $name);
         return;
     }
@@ -326,7 +335,7 @@ sub _apply_bridge {
         'mcast_querier',    _has($new, 'igmp', 'querier'));
     my %stays = map { $_ => 1 } LabRouter::Tree::names_at($new, 'member', 'interface');
     for my $member ($old ? LabRouter::Tree::names_at($old, 'member', 'interface') : ()) {
-        LabRouter::Kernel::run('/sbin/ip', 'link', 'set', 'dev', $member, 'nomaster') unless $stays{$member};
+        _release_member($member) unless $stays{$member};
     }
     for my $member (LabRouter::Tree::names_at($new, 'member', 'interface')) {
         my $master = readlink "/sys/class/net/$member/master";
