@@ -244,7 +244,11 @@ export function createStage(request: StageRequest): Stage {
   }
 
   async function clear(): Promise<void> {
+    // A PC outlives the run where the lab was there before, and what it still has would be in the next set-up's way.
+    const leaving = (configured?.configs ?? []).filter(({ role }) => role !== 'dut' && !farEnds.has(linkOfRole[role]))
     configured = undefined
+    for (const { machine, config } of leaving.toReversed())
+      await machine.os.unconfigure(machine.shell, config).catch(() => undefined)
     const standingNow = [...farEnds.values(), ...(dut === undefined ? [] : [dut])]
     farEnds.clear()
     dut = undefined

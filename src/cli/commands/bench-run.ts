@@ -1,4 +1,5 @@
 import { randomInt } from 'node:crypto'
+import { basename } from 'node:path'
 import packageJson from '../../../package.json' with { type: 'json' }
 import { compareRuns } from '../../bench/compare.ts'
 import { type CellSelection, type Matrix, matrixSchema } from '../../bench/matrix.ts'
@@ -65,7 +66,7 @@ export async function benchRun(context: CommandContext, options: BenchRunOptions
   return runAndShow(context, {
     ...options,
     failOn,
-    matrixName: options.matrix,
+    matrixName: matrixNameOf(options.matrix),
     matrix,
     modes,
     selection,
@@ -73,6 +74,11 @@ export async function benchRun(context: CommandContext, options: BenchRunOptions
     plan,
     capabilities,
   })
+}
+
+/** A file of one's own goes by its name without folder and ending. */
+function matrixNameOf(nameOrPath: string): string {
+  return basename(nameOrPath).replace(/\.ya?ml$/, '')
 }
 
 export function requireCells(plan: Plan, modes: NicModes, matrixName: string): void {

@@ -15,7 +15,7 @@ const cli = join(packageRoot(), 'dist', 'cli.js')
 /** More moments on request: each costs a run's start. */
 const kills = Number(process.env.VMR_TEST_KILLS ?? 4)
 /** Of a run whose cells take about this long together. */
-const longestMs = 24_000
+const longestMs = 16_000
 
 let directory: string
 let env: NodeJS.ProcessEnv
@@ -63,8 +63,8 @@ describe('a run that is killed again and again', function () {
   it('is finished by resume: nothing measured twice, nothing lost, the host clean', async () => {
     const seed = Number(process.env.VMR_TEST_SEED ?? Date.now() % 1e6)
     const random = randomSource(seed)
-    const selection = ['--matrix', 'deck', '--case', 'nic', '--mode', 'bridge', 'macvtap', '--family', 'ipv4']
-    let child = start('run', ...selection, '--duration', '1', '--repetitions', '2', '--accel', 'tcg')
+    const selection = ['--matrix', 'deck', '--case', 'nic', 'nic2', '--mode', 'bridge', '--family', 'ipv4']
+    let child = start('run', ...selection, '--duration', '1', '--repetitions', '1', '--accel', 'tcg')
     const recorded: string[] = []
     for (let kill = 1; kill <= kills; kill++) {
       // Until there is a run to resume, nothing is to be finished.
@@ -95,7 +95,7 @@ describe('a run that is killed again and again', function () {
       assert.equal(complete, true, id)
       assert.equal(verdict.verdict, 'healthy', id)
       for (const record of throughput)
-        assert.equal(record.status === 'measured' && record.samples.length, 2, `${id}: each repetition once`)
+        assert.equal(record.status === 'measured' && record.samples.length, 1, `${id}: each repetition once`)
     }
     const ids = (await lines()).map((line) => `${JSON.parse(line).id} ${JSON.parse(line).complete}`)
     assert.equal(new Set(ids).size, ids.length, 'no visit is there twice')
