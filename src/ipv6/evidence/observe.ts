@@ -1,3 +1,5 @@
+import { setMaxListeners } from 'node:events'
+import { setTimeout as delay } from 'node:timers/promises'
 import { runChecked, type Shell } from '../../shell/shell.ts'
 import { exchangeFilter } from '../hop-trace/filter.ts'
 import { sightingsAt } from '../hop-trace/frames.ts'
@@ -49,6 +51,8 @@ export interface ObserveRequest {
  */
 export async function observe(request: ObserveRequest): Promise<Evidence> {
   const { vm, host, guest, signal, onProgress = () => undefined } = request
+  // Every command listens for the abort, and they run many at a time.
+  setMaxListeners(0, signal)
   const startedAt = performance.now()
   const observedAt = new Date().toISOString()
   onProgress('asking every machine')
@@ -63,6 +67,7 @@ export async function observe(request: ObserveRequest): Promise<Evidence> {
       ),
     ),
   )
+  if (guest !== undefined) states.set(guestKey, await settled(guest, states.get(guestKey), signal))
   const hostState = states.get(hostKey)
   if (hostState === undefined) throw new RangeError('the host was not observed')
   const guestState = states.get(guestKey)
@@ -115,6 +120,27 @@ export async function observe(request: ObserveRequest): Promise<Evidence> {
     paths: [...paths.values()],
     unknowns: [...request.unknowns],
   } satisfies Evidence)
+}
+
+const settleMs = 6000
+
+/** Duplicate address detection takes a second or two: before it ends an address answers nobody (RFC 4862 section 5.4). */
+async function settled(
+  { shell, asRoot }: ObservedMachine,
+  first: MachineState | undefined,
+  signal: AbortSignal,
+): Promise<MachineState> {
+  let state = first ?? (await readMachineState(shell, { asRoot, signal }))
+  const waits = () =>
+    state.links.some(
+      ({ flags, addresses }) =>
+        flags.includes('LOWER_UP') && addresses.some(({ tentative, duplicate }) => tentative && !duplicate),
+    )
+  for (const deadline = performance.now() + settleMs; waits() && performance.now() < deadline; ) {
+    await delay(200, undefined, { signal })
+    state = await readMachineState(shell, { asRoot, signal })
+  }
+  return state
 }
 
 /**

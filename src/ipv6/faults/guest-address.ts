@@ -103,7 +103,7 @@ export const addressTentative: Fault = {
   prove(situation) {
     for (const { end, entry } of ends(situation)) {
       if (entry?.tentative !== true || entry.duplicate) continue
-      if (situation.problem !== 'recovered' && !showsAt(situation, end.machine)) continue
+      if (situation.problem !== 'recovered' && lostInside(situation)?.machine !== end.machine) continue
       const on = machineName(situation.evidence, end.machine)
       return {
         hop: `${on} ${end.link}`,

@@ -37,7 +37,7 @@ export function filteredSolicitation(situation: Situation): FilteredSolicitation
   if (target === undefined || !isIPv6(target)) return undefined
   // Were the address nowhere in the guest, nobody would answer behind an open filter either.
   const owned = stateOf(situation, guestKey)?.links.some(({ addresses }) =>
-    addresses.some(({ address, duplicate, tentative }) => address === target && !duplicate && !tentative),
+    addresses.some(({ address, duplicate }) => address === target && !duplicate),
   )
   const routedOn = path.hops.some(({ machine }) => machine === guestKey) && path.to.machine !== guestKey && !path.routed
   if (owned !== true && !routedOn) return undefined

@@ -1,0 +1,367 @@
+import type { DiagnosedVm, Selection } from './diagnosed-vm.ts'
+
+/** A fault that is made for real, and what it is to be called. */
+export interface ProducedFault {
+  readonly title: string
+  /** Id in the catalogue. */
+  readonly expected: string
+  /** The hop that is to be named. */
+  readonly at: RegExp
+  readonly selection: Selection
+  /** Part of every test run; the others run with VMR_TEST_REPEAT. */
+  readonly lean?: true
+  make(lab: DiagnosedVm): Promise<unknown>
+  undo(lab: DiagnosedVm): Promise<unknown>
+}
+
+const inward6: Selection = { family: 'ipv6', direction: 'pc1>r1' }
+const inward4: Selection = { family: 'ipv4', direction: 'pc1>r1' }
+const through4: Selection = { family: 'ipv4', direction: 'pc1>pc2' }
+const through6: Selection = { family: 'ipv6', direction: 'pc1>pc2' }
+
+const tap = ({ taps: [first = ''] }: DiagnosedVm) => first
+const link = ({ vm }: DiagnosedVm) => {
+  const [first] = vm.testbed.links
+  if (first === undefined) throw new RangeError('the testbed has no link')
+  return first
+}
+const guestMac = ({ guest }: DiagnosedVm) => guest('cat /sys/class/net/eth0/address').then((text) => text.trim())
+
+const guestAddresses6 = ['2001:db8:dead:beaf::1', '2001:db8:dead:beaf::5a:3c91', '2001:db8:dead:beaf::c3:a57e']
+const giveAddresses6 = guestAddresses6.map((address) => `ip addr replace ${address}/64 dev eth0`).join('; ')
+
+/** The VM is a router, and the PCs know it. */
+export async function makeRouter(lab: DiagnosedVm): Promise<void> {
+  await lab.guest('sysctl -qw net.ipv4.ip_forward=1; sysctl -qw net.ipv6.conf.all.forwarding=1')
+  await lab.pc(
+    1,
+    'ip route replace 192.168.2.0/24 via 192.168.1.1; ip -6 route replace 2001:db8:dead:cafe::/64 via 2001:db8:dead:beaf::1',
+  )
+  await lab.pc(
+    2,
+    'ip route replace 192.168.1.0/24 via 192.168.2.1; ip -6 route replace 2001:db8:dead:beaf::/64 via 2001:db8:dead:cafe::1',
+  )
+}
+
+/** With the VM on Linux bridges of the host, as a router between the PCs. */
+export const onBridge: readonly ProducedFault[] = [
+  {
+    title: 'a firewall rule of the bridge drops neighbour solicitations',
+    expected: 'firewall-drop',
+    at: /^host, between .*up1 and vnet/,
+    selection: inward6,
+    lean: true,
+    make: (lab) =>
+      lab.host(
+        `nft 'add table bridge vmrtest; add chain bridge vmrtest f { type filter hook forward priority 0; }; add rule bridge vmrtest f icmpv6 type nd-neighbor-solicit drop'`,
+      ),
+    undo: (lab) => lab.host('nft delete table bridge vmrtest'),
+  },
+  {
+    title: 'br_netfilter hands the frames to a FORWARD policy of drop',
+    expected: 'firewall-drop',
+    at: /^host, between .*up1 and vnet/,
+    selection: inward6,
+    lean: true,
+    make: (lab) =>
+      lab.host(
+        `sysctl -qw net.bridge.bridge-nf-call-ip6tables=1; nft 'add table ip6 vmrtest; add chain ip6 vmrtest FORWARD { type filter hook forward priority 0; policy drop; }'`,
+      ),
+    undo: (lab) => lab.host('nft delete table ip6 vmrtest; sysctl -qw net.bridge.bridge-nf-call-ip6tables=0'),
+  },
+  {
+    title: 'tap and uplink are isolated ports',
+    expected: 'bridge-port-flag',
+    at: /^host vnet/,
+    selection: inward4,
+    make: (lab) =>
+      lab.host(`for p in ${tap(lab)} ${link(lab).uplink}; do ip link set $p type bridge_slave isolated on; done`),
+    undo: (lab) =>
+      lab.host(`for p in ${tap(lab)} ${link(lab).uplink}; do ip link set $p type bridge_slave isolated off; done`),
+  },
+  {
+    title: 'the tap gets no multicast',
+    expected: 'bridge-port-flag',
+    at: /^host vnet/,
+    selection: inward6,
+    make: (lab) => lab.host(`ip link set ${tap(lab)} type bridge_slave mcast_flood off`),
+    undo: (lab) => lab.host(`ip link set ${tap(lab)} type bridge_slave mcast_flood on`),
+  },
+  {
+    title: 'the tap is on no bridge',
+    expected: 'not-on-one-bridge',
+    at: /^host vnet/,
+    selection: inward4,
+    make: (lab) => lab.host(`ip link set ${tap(lab)} nomaster`),
+    undo: (lab) => lab.host(`ip link set ${tap(lab)} master ${link(lab).bridge}`),
+  },
+  {
+    title: 'spanning tree listens on the tap',
+    expected: 'bridge-port-state',
+    at: /^host/,
+    selection: inward6,
+    make: (lab) =>
+      lab.host(
+        `ip link set ${link(lab).bridge} type bridge forward_delay 1500 stp_state 1; ip link set ${tap(lab)} down; ip link set ${tap(lab)} up`,
+      ),
+    undo: (lab) => lab.host(`ip link set ${link(lab).bridge} type bridge stp_state 0`),
+  },
+  {
+    title: 'snooping with a querier, and no membership of the VM',
+    expected: 'bridge-snooping',
+    at: /^host .*br1/,
+    selection: inward6,
+    lean: true,
+    make: async (lab) => {
+      const { bridge } = link(lab)
+      await lab.host(
+        `ip link set ${bridge} type bridge mcast_query_response_interval 10 mcast_snooping 1 mcast_querier 1; for i in $(seq 100); do bridge mdb show dev ${bridge} | grep -q ff02::1:ff00:1 && break; sleep 0.1; done; sleep 0.3; for g in ff00:1 ff5a:3c91 ffc3:a57e; do bridge mdb del dev ${bridge} port ${tap(lab)} grp ff02::1:$g || true; done`,
+      )
+    },
+    undo: (lab) =>
+      lab.host(
+        `ip link set ${link(lab).bridge} type bridge mcast_snooping 0 mcast_querier 0 mcast_query_response_interval 1000`,
+      ),
+  },
+  {
+    title: 'the tap is not a member of the VLAN',
+    expected: 'bridge-vlan-filter',
+    at: /^host vnet/,
+    selection: inward4,
+    make: (lab) =>
+      lab.host(`ip link set ${link(lab).bridge} type bridge vlan_filtering 1; bridge vlan del dev ${tap(lab)} vid 1`),
+    undo: (lab) =>
+      lab.host(
+        `bridge vlan add dev ${tap(lab)} vid 1 pvid untagged; ip link set ${link(lab).bridge} type bridge vlan_filtering 0`,
+      ),
+  },
+  {
+    title: 'a static entry sends the VM’s frames to the uplink',
+    expected: 'bridge-forwarding-entry',
+    at: /^host .*br1/,
+    selection: inward4,
+    make: async (lab) => lab.host(`bridge fdb replace ${await guestMac(lab)} dev ${link(lab).uplink} master static`),
+    undo: async (lab) => lab.host(`bridge fdb del ${await guestMac(lab)} dev ${link(lab).uplink} master`),
+  },
+  {
+    title: 'the tap is switched off',
+    expected: 'link-down',
+    at: /^host vnet/,
+    selection: inward4,
+    make: (lab) => lab.host(`ip link set ${tap(lab)} down`),
+    undo: (lab) => lab.host(`ip link set ${tap(lab)} up`),
+  },
+  {
+    title: 'the virtual cable is unplugged',
+    expected: 'link-down',
+    at: /eth0$/,
+    selection: inward4,
+    make: async (lab) => lab.host(`virsh -q domif-setlink r1 ${await guestMac(lab)} down`),
+    undo: async (lab) => lab.host(`virsh -q domif-setlink r1 ${await guestMac(lab)} up`),
+  },
+  {
+    title: 'the PC’s interface is switched off',
+    expected: 'link-down',
+    at: /^pc1 eth0/,
+    selection: inward4,
+    make: (lab) => lab.pc(1, 'ip link set eth0 down'),
+    undo: (lab) => lab.pc(1, 'ip link set eth0 up; ip addr replace 2001:db8:dead:beaf::2/64 dev eth0 nodad'),
+  },
+  {
+    title: 'IPv6 is switched off in the guest',
+    expected: 'ipv6-disabled',
+    at: /^r1 eth0/,
+    selection: inward6,
+    lean: true,
+    make: (lab) => lab.guest('sysctl -qw net.ipv6.conf.eth0.disable_ipv6=1'),
+    undo: (lab) => lab.guest(`sysctl -qw net.ipv6.conf.eth0.disable_ipv6=0; ${giveAddresses6}`),
+  },
+  {
+    title: 'the guest’s addresses were found to be duplicates',
+    expected: 'address-duplicate',
+    at: /^r1 eth0/,
+    selection: inward6,
+    lean: true,
+    make: async (lab) => {
+      const { bridge } = link(lab)
+      await lab.host(
+        `sysctl -qw net.ipv6.conf.${bridge}.disable_ipv6=0; ip addr add 2001:db8:dead:beaf::1/64 dev ${bridge} nodad`,
+      )
+      await lab.guest(
+        'ip addr del 2001:db8:dead:beaf::1/64 dev eth0; ip addr add 2001:db8:dead:beaf::1/64 dev eth0; for i in $(seq 50); do ip addr show dev eth0 dadfailed | grep -q beaf && break; sleep 0.1; done',
+      )
+      await lab.host(
+        `ip addr del 2001:db8:dead:beaf::1/64 dev ${bridge}; sysctl -qw net.ipv6.conf.${bridge}.disable_ipv6=1`,
+      )
+    },
+    undo: (lab) =>
+      lab.guest('ip addr del 2001:db8:dead:beaf::1/64 dev eth0; ip addr add 2001:db8:dead:beaf::1/64 dev eth0'),
+  },
+  {
+    title: 'the guest’s address stayed on a port of its bridge',
+    expected: 'address-on-bridge-port',
+    at: /^r1 eth0/,
+    selection: inward6,
+    lean: true,
+    make: (lab) =>
+      lab.guest('ip link add br9 type bridge mcast_snooping 0; ip link set br9 up; ip link set eth0 master br9'),
+    undo: (lab) => lab.guest('ip link set eth0 nomaster; ip link del br9'),
+  },
+  {
+    title: 'a neighbour entry set by hand is wrong',
+    expected: 'neighbour-fixed',
+    at: /^pc1 eth0/,
+    selection: inward4,
+    make: (lab) => lab.pc(1, 'ip neigh replace 192.168.1.1 lladdr 02:00:00:00:00:99 dev eth0 nud permanent'),
+    undo: (lab) => lab.pc(1, 'ip neigh del 192.168.1.1 dev eth0'),
+  },
+  {
+    title: 'the PC knows an old MAC address of the VM',
+    expected: 'neighbour-stale',
+    at: /^pc1 eth0/,
+    selection: inward4,
+    make: (lab) => lab.pc(1, 'ip neigh replace 192.168.1.1 lladdr 02:00:00:00:00:99 dev eth0 nud reachable'),
+    undo: (lab) => lab.pc(1, 'ip neigh flush dev eth0'),
+  },
+  {
+    title: 'IPv4 forwarding is off in the VM',
+    expected: 'forwarding-off',
+    at: /^r1 eth0/,
+    selection: through4,
+    make: (lab) => lab.guest('sysctl -qw net.ipv4.ip_forward=0'),
+    undo: (lab) => lab.guest('sysctl -qw net.ipv4.ip_forward=1'),
+  },
+  {
+    title: 'IPv6 forwarding is off in the VM',
+    expected: 'forwarding-off',
+    at: /^r1 eth0/,
+    selection: through6,
+    lean: true,
+    make: (lab) => lab.guest('sysctl -qw net.ipv6.conf.all.forwarding=0'),
+    undo: (lab) => lab.guest('sysctl -qw net.ipv6.conf.all.forwarding=1'),
+  },
+  {
+    title: 'the far PC has no route back',
+    expected: 'route-missing',
+    at: /^pc2 eth0/,
+    selection: through6,
+    make: (lab) => lab.pc(2, 'ip -6 route del 2001:db8:dead:beaf::/64 via 2001:db8:dead:cafe::1'),
+    undo: makeRouter,
+  },
+  {
+    title: 'the near PC has no route',
+    expected: 'route-missing',
+    at: /^pc1 eth0/,
+    selection: through4,
+    make: (lab) => lab.pc(1, 'ip route del 192.168.2.0/24'),
+    undo: makeRouter,
+  },
+  {
+    title: 'the near PC sends to a router that is not the VM',
+    expected: 'route-elsewhere',
+    at: /^pc1 eth0/,
+    selection: through4,
+    make: (lab) => lab.pc(1, 'ip route replace 192.168.2.0/24 via 192.168.1.77'),
+    undo: makeRouter,
+  },
+  {
+    title: 'the PC’s packets leave with a hop limit of 1',
+    expected: 'hop-limit',
+    at: /^pc1 eth0/,
+    selection: through6,
+    make: (lab) => lab.pc(1, 'sysctl -qw net.ipv6.conf.eth0.hop_limit=1'),
+    undo: (lab) => lab.pc(1, 'sysctl -qw net.ipv6.conf.eth0.hop_limit=64'),
+  },
+  {
+    title: 'the reverse path filter of the VM',
+    expected: 'reverse-path-filter',
+    at: /^r1 eth0/,
+    selection: inward4,
+    make: (lab) => lab.guest('sysctl -qw net.ipv4.conf.all.rp_filter=1; ip route add 192.168.1.2/32 dev eth1'),
+    undo: (lab) => lab.guest('ip route del 192.168.1.2/32 dev eth1; sysctl -qw net.ipv4.conf.all.rp_filter=0'),
+  },
+  {
+    title: 'the VM is told not to answer pings',
+    expected: 'echo-ignored',
+    at: /^r1 eth0/,
+    selection: inward4,
+    make: (lab) => lab.guest('sysctl -qw net.ipv4.icmp_echo_ignore_all=1'),
+    undo: (lab) => lab.guest('sysctl -qw net.ipv4.icmp_echo_ignore_all=0'),
+  },
+  {
+    title: 'the VM’s interface takes no part in ARP',
+    expected: 'arp-off',
+    at: /^r1 eth0/,
+    selection: inward4,
+    make: (lab) => lab.guest('ip link set eth0 arp off'),
+    undo: (lab) => lab.guest('ip link set eth0 arp on'),
+  },
+  {
+    title: 'the VM’s address is in a VLAN, the PC’s is not',
+    expected: 'wrong-vlan',
+    at: /^r1 eth0/,
+    selection: inward4,
+    make: (lab) =>
+      lab.guest(
+        'ip link add link eth0 name eth0.10 type vlan id 10; ip link set eth0.10 up; ip addr del 192.168.1.1/24 dev eth0; ip addr add 192.168.1.1/24 dev eth0.10',
+      ),
+    undo: (lab) => lab.guest('ip link del eth0.10; ip addr add 192.168.1.1/24 dev eth0'),
+  },
+  {
+    title: 'the tap carries only 1400 bytes',
+    expected: 'path-mtu',
+    at: /^host vnet/,
+    selection: inward4,
+    lean: true,
+    make: (lab) => lab.host(`ip link set ${tap(lab)} mtu 1400`),
+    undo: (lab) => lab.host(`ip link set ${tap(lab)} mtu 1500; ip link set ${link(lab).bridge} mtu 1500`),
+  },
+  {
+    title: 'the PC’s firewall drops neighbour advertisements',
+    expected: 'firewall-drop',
+    at: /^pc1/,
+    selection: inward6,
+    make: (lab) =>
+      lab.pc(
+        1,
+        `nft 'add table inet vmrtest; add chain inet vmrtest i { type filter hook input priority 0; }; add rule inet vmrtest i icmpv6 type { nd-neighbor-advert, nd-router-advert } drop'`,
+      ),
+    undo: (lab) => lab.pc(1, 'nft delete table inet vmrtest'),
+  },
+  {
+    title: 'PC and VM have the same MAC address',
+    expected: 'duplicate-mac',
+    at: /pc1 eth0/,
+    selection: inward4,
+    make: async (lab) => lab.pc(1, `ip link set eth0 address ${await guestMac(lab)}`),
+    undo: (lab) => lab.pc(1, `ip link set eth0 address ${link(lab).pc.mac}`),
+  },
+]
+
+/** With the VM on untrusted macvtaps. */
+export const onMacvtap: readonly ProducedFault[] = [
+  {
+    title: 'the macvtap’s multicast filter',
+    expected: 'macvtap-multicast-filter',
+    at: /^host macvtap/,
+    selection: inward6,
+    lean: true,
+    make: async () => undefined,
+    undo: async () => undefined,
+  },
+  {
+    title: 'a bridge in the guest over two macvtaps',
+    expected: 'macvtap-unicast-filter',
+    at: /^host macvtap/,
+    selection: { family: 'ipv4', direction: 'pc1>r1,pc2>r1' },
+    lean: true,
+    make: (lab) =>
+      lab.guest(
+        "ip link add br9 type bridge mcast_snooping 0; ip link set br9 up; for n in eth0 eth1; do a=$(ip -4 -o addr show dev $n | awk '{print $4}'); ip addr flush dev $n; ip link set $n master br9; ip addr add $a dev br9; done",
+      ),
+    undo: (lab) =>
+      lab.guest(
+        'ip link set eth0 nomaster; ip link set eth1 nomaster; ip link del br9; ip addr add 192.168.1.1/24 dev eth0; ip addr add 192.168.2.1/24 dev eth1',
+      ),
+  },
+]
