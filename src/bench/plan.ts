@@ -54,7 +54,7 @@ export interface PlanRequest {
 export type StepCosts = Readonly<Record<keyof Costs, number>>
 
 /** Measured with guests under software emulation on two cores; earlier runs on the same machine know better. */
-const usualCosts: StepCosts = { boot: 7, switchMode: 8, configure: 4, enterHost: 1, cell: 6 }
+const usualCosts: StepCosts = { boot: 5, switchMode: 3, configure: 5, enterHost: 1, cell: 6 }
 
 /** The medians of what steps took in earlier runs, and the usual where there are none. */
 export function learnedCosts(earlier: readonly Costs[]): StepCosts {
@@ -245,7 +245,7 @@ function stepSeconds(before: PlannedCell | undefined, cell: PlannedCell, costs: 
   if (before !== undefined && setupOf(before) === setupOf(cell)) return 0
   if (cell.dut === 'host') return costs.configure + (before?.dut === 'host' ? 0 : costs.enterHost)
   if (before?.dut !== 'vm') return costs.boot + costs.configure
-  return before.mode === cell.mode ? costs.configure : costs.switchMode
+  return costs.configure + (before.mode === cell.mode ? 0 : costs.switchMode)
 }
 
 function shuffled<Item>(items: readonly Item[], random: RandomSource): readonly Item[] {

@@ -1,10 +1,11 @@
 import type { LoadedDomainDefinition } from '../config/load-domain-definition.ts'
 import { type NetworkConfig, networkConfigSchema } from '../config/network-config.ts'
 import type { Accelerator } from '../domain/domain-xml.ts'
-import type { NicModes } from '../domain/nic-modes.ts'
+import { findNicMode, type NicModes } from '../domain/nic-modes.ts'
 import type { LabImage } from '../image/lab-image.ts'
 import type { Connection, Domain } from '../libvirt/index.ts'
 import { linuxOs } from '../os/linux/linux-os.ts'
+import { interfaceKeeper } from '../os/vyos/keep-interface.ts'
 import { vyosOs } from '../os/vyos/vyos-os.ts'
 import { waitUntilUsable } from '../os/wait-until-usable.ts'
 import { gatherHostFacts } from '../results/host-facts.ts'
@@ -23,6 +24,9 @@ import { journaledShell } from '../undo/journaled-shell.ts'
 import { undoAll } from '../undo/undo-all.ts'
 import { createVm, planVm, vmPurpose } from '../vm/create.ts'
 import { undoExecutors } from '../vm/domain-undo.ts'
+import { findVm } from '../vm/find-vm.ts'
+import { prepareSwitch, switchRunning } from '../vm/switch/switch-vm.ts'
+import { withVmLock } from '../vm/vm-lock.ts'
 import type { Bench, UsageSource } from './bench.ts'
 import {
   type CaseSetup,
@@ -97,6 +101,8 @@ interface VmStanding {
   readonly machine: Machine
   readonly interfaces: readonly DutInterface[]
   readonly facts: HostFacts
+  /** Of what was made for it. */
+  readonly journal: Journal
 }
 
 interface Configured {
@@ -197,6 +203,7 @@ export function createStage(request: StageRequest): Stage {
             machine: { name, shell, os: vyosOs },
             interfaces: plan.nics.nics.map(({ mac }, position) => ({ name: `eth${position}`, mac })),
             facts: await gatherHostFacts(shell, { signal }),
+            journal: own,
           },
           before: close,
         }
@@ -235,6 +242,30 @@ export function createStage(request: StageRequest): Stage {
     }
   }
 
+  /** The same VM in another mode: its NICs change places, and the guest goes on. */
+  async function switchVm(standingVm: VmStanding, mode: string): Promise<VmStanding> {
+    const { connection, modes } = request
+    const { name, machine } = standingVm
+    const keeper = interfaceKeeper(machine.shell)
+    try {
+      await withVmLock(name, { signal }, async () => {
+        const vm = await findVm(connection, name, signal)
+        const wanted = { modes, to: findNicMode(modes, mode), links: testbed.links }
+        const options = { signal, onProgress: (activity: string) => onProgress(`${name}: ${activity}`) }
+        const plan = await prepareSwitch(connection, vm, wanted, options)
+        await switchRunning(connection, vm, plan, {
+          ...options,
+          guest: machine.shell,
+          keeper,
+          uplinkJournal: standingVm.journal,
+        })
+      })
+    } finally {
+      await keeper.close()
+    }
+    return { ...standingVm, mode, domainXml: await connection.domainXml(standingVm.domain, { signal }) }
+  }
+
   async function unconfigure(except: 'nobody' | 'dut'): Promise<void> {
     const before = configured
     configured = undefined
@@ -269,9 +300,7 @@ export function createStage(request: StageRequest): Stage {
       return value
     }
 
-    const stays =
-      dut !== undefined &&
-      (cell.dut === 'host' ? dut.value.kind === 'host' : dut.value.kind === 'vm' && dut.value.mode === cell.mode)
+    const stays = dut !== undefined && dut.value.kind === cell.dut
     await unconfigure(stays ? 'nobody' : 'dut')
     const farLinks = farVmLinks(cell.case, capabilities)
     for (const [position, farEnd] of farEnds) {
@@ -280,7 +309,6 @@ export function createStage(request: StageRequest): Stage {
       labIsUp = false
       await farEnd.close()
     }
-    const hadVm = dut?.value.kind === 'vm'
     if (!stays && dut !== undefined) {
       const leaving = dut
       dut = undefined
@@ -305,7 +333,12 @@ export function createStage(request: StageRequest): Stage {
       dut =
         cell.dut === 'host'
           ? count(await timed('enterHost', becomeHost))
-          : count(await timed(hadVm ? 'switchMode' : 'boot', () => bootVm(dutVmName, cell.mode, request.definition)))
+          : count(await timed('boot', () => bootVm(dutVmName, cell.mode, request.definition)))
+    }
+    if (cell.dut === 'vm' && dut.value.kind === 'vm' && dut.value.mode !== cell.mode) {
+      const { value, close } = dut
+      onProgress(`${setupName}: switching the mode of the NICs`)
+      dut = { value: count(await timed('switchMode', () => switchVm(value, cell.mode))), close }
     }
     configured = await configure(cell, dut.value)
     onCost('configure', (performance.now() - start) / 1000 - otherwise)

@@ -10,7 +10,7 @@ import { throwIfAborted } from '../../shell/abort.ts'
 import { localShell } from '../../shell/local.ts'
 import type { Shell } from '../../shell/shell.ts'
 import { handOverUplink, prepareUplink } from '../../testbed/uplink.ts'
-import { listJournals, openJournal, reopenJournal } from '../../undo/journal.ts'
+import { type Journal, listJournals, openJournal, reopenJournal } from '../../undo/journal.ts'
 import { undoAll } from '../../undo/undo-all.ts'
 import type { Vm } from '../find-vm.ts'
 import { withLibvirt } from '../libvirt-failure.ts'
@@ -38,6 +38,8 @@ export interface RunningSwitchOptions extends SwitchOptions {
   readonly guest: Shell
   /** Of the same guest. What it leaves there its owner takes away, when nothing has to be brought back any more. */
   readonly keeper: InterfaceKeeper
+  /** Where changes of the uplinks are noted for a VM that its maker takes away again; default: the VM's own journal. */
+  readonly uplinkJournal?: Journal | undefined
 }
 
 /** What was done to one NIC. */
@@ -133,7 +135,7 @@ export async function switchRunning(
   connection: Connection,
   vm: Vm,
   plan: SwitchPlan,
-  { guest, keeper, signal, onProgress }: RunningSwitchOptions,
+  { guest, keeper, signal, onProgress, uplinkJournal }: RunningSwitchOptions,
 ): Promise<readonly SwitchedNic[]> {
   const { domain } = vm
   const kept = new Map<string, KeptInterface>()
@@ -160,7 +162,7 @@ export async function switchRunning(
       for (const nic of plan.nics) {
         throwIfAborted(signal, `switching ${nic.name} of ${domain.name}`)
         onProgress?.(`switching ${nic.name}`)
-        switched.push(await switchNic(connection, vm, nic, { kept: kept.get(nic.name), guest, signal }))
+        switched.push(await switchNic(connection, vm, nic, { kept: kept.get(nic.name), guest, signal, uplinkJournal }))
       }
       await define(connection, vm, plan)
     } catch (error) {
@@ -221,13 +223,14 @@ interface NicOptions {
   readonly kept: KeptInterface | undefined
   readonly guest: Shell
   readonly signal: AbortSignal
+  readonly uplinkJournal: Journal | undefined
 }
 
 async function switchNic(
   connection: Connection,
   vm: Vm,
   nic: PlannedNic,
-  { kept, guest, signal }: NicOptions,
+  { kept, guest, signal, uplinkJournal }: NicOptions,
 ): Promise<SwitchedNic> {
   const { name, mac, from, to, plan } = nic
   const done = (how: SwitchedNic['how'], seconds: number, complaints: readonly string[] = []): SwitchedNic => ({
@@ -235,13 +238,13 @@ async function switchNic(
   })
   if (plan === undefined || plan.kind === 'nothingToDo' || kept === undefined) {
     // The bridge under it may have to become another.
-    await readyUplink(vm, nic, signal)
+    await readyUplink(vm, nic, { signal, uplinkJournal })
     return done('nothing to do', 0)
   }
   const start = performance.now()
   const seconds = () => (performance.now() - start) / 1000
   if (plan.kind === 'inPlace') {
-    await readyUplink(vm, nic, signal)
+    await readyUplink(vm, nic, { signal, uplinkJournal })
     await withLibvirt(`changing ${name} of ${vm.domain.name}`, () =>
       connection.updateDevice(vm.domain, buildXml(plan.element), { live: true, signal }),
     )
@@ -249,7 +252,7 @@ async function switchNic(
     if (await isLive(connection, vm, nic, signal)) return done('in place', seconds())
   }
   const replugStart = performance.now()
-  const complaints = await replug(connection, vm, nic, plan.element, { kept, signal })
+  const complaints = await replug(connection, vm, nic, plan.element, { kept, signal, uplinkJournal })
   return done('detached and attached', (performance.now() - replugStart) / 1000, complaints)
 }
 
@@ -258,7 +261,7 @@ async function replug(
   vm: Vm,
   nic: PlannedNic,
   element: XmlElement,
-  { kept, signal }: { readonly kept: KeptInterface; readonly signal: AbortSignal },
+  { kept, signal, uplinkJournal }: UplinkOptions & { readonly kept: KeptInterface },
 ): Promise<readonly string[]> {
   const what = `${nic.name} of ${vm.domain.name}`
   const { alias } = nic
@@ -267,7 +270,7 @@ async function replug(
   const restored = kept.restored({ signal: lookout.signal })
   restored.catch(() => undefined)
   try {
-    await handOver(vm, nic, signal, async (ready) => {
+    await handOver(vm, nic, { signal, uplinkJournal }, async (ready) => {
       await detachNic(connection, vm.domain, { alias, what, signal })
       await ready()
       await attachNic(connection, vm.domain, element, { what, signal })
@@ -284,19 +287,29 @@ async function replug(
   }
 }
 
-async function readyUplink({ domain }: Vm, { uplink }: PlannedNic, signal: AbortSignal): Promise<void> {
+type UplinkOptions = Pick<NicOptions, 'signal' | 'uplinkJournal'>
+
+function withUplinkJournal<T>(name: string, { uplinkJournal }: UplinkOptions, task: (journal: Journal) => Promise<T>) {
+  return uplinkJournal === undefined ? withVmJournal(name, task) : task(uplinkJournal)
+}
+
+async function readyUplink({ domain }: Vm, { uplink }: PlannedNic, options: UplinkOptions): Promise<void> {
+  const { signal } = options
   if (uplink === undefined) return
-  await withVmJournal(domain.name, (journal) => prepareUplink(uplink.name, uplink.use, { journal, signal }))
+  await withUplinkJournal(domain.name, options, (journal) =>
+    prepareUplink(uplink.name, uplink.use, { journal, signal }),
+  )
 }
 
 async function handOver(
   { domain }: Vm,
   { uplink, device }: PlannedNic,
-  signal: AbortSignal,
+  options: UplinkOptions,
   task: (ready: () => Promise<void>) => Promise<void>,
 ): Promise<void> {
+  const { signal } = options
   if (uplink === undefined) return task(async () => undefined)
-  return withVmJournal(domain.name, (journal) =>
+  return withUplinkJournal(domain.name, options, (journal) =>
     handOverUplink(uplink.name, uplink.use, { journal, signal, leaving: device }, task),
   )
 }
