@@ -8,6 +8,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { packageRoot } from '../../../src/config/package-root.ts'
 import { type RunReport, runReportSchema } from '../../../src/report/run-report.ts'
+import { netnsShell } from '../../../src/shell/netns.ts'
 
 const run = promisify(execFile)
 const cli = join(packageRoot(), 'dist', 'cli.js')
@@ -96,15 +97,15 @@ describe('a run with a fault', function () {
   })
 
   it('names a port that is taken, and goes on', async () => {
-    const taker = spawn('ip', ['netns', 'exec', 'vmr-pc1', 'iperf3', '-s', '-4', '-p', '5201'], { stdio: 'ignore' })
+    const taker = await netnsShell('vmr-pc1').start(['iperf3', '-s', '-4', '-p', '5201', '--forceflush'])
+    for await (const line of taker.lines) if (/listening/.test(line)) break
     try {
       const { status, report } = await benchRun()
       assert.equal(status, 8)
       assert.deepEqual([report.tally.error, report.tally.healthy], [1, 1])
       assert.match(errorsOf(report)[0] ?? '', /port 5201.*in use/)
     } finally {
-      taker.kill()
-      await once(taker, 'exit')
+      await taker.stop()
     }
   })
 
