@@ -36,7 +36,7 @@ demo: setup build ## Measure bridge, macvtap and macvtap-trust with IPv4 and IPv
 
 test: setup test-setup build ## Run every test
 	@$(as_root) 'test real links, namespaces and VMs' \
-		node node_modules/mocha/bin/mocha.js --fail-zero --reporter scripts/test/closing-line-reporter.ts
+		node --import tsx scripts/test/run-tests.ts
 
 coverage: setup test-setup build ## Run every test and report what they cover in coverage/
 	@$(as_root) 'test real links, namespaces and VMs' \
