@@ -66,6 +66,8 @@ export interface NetworkObservation {
 
 export interface UplinkObservation {
   readonly name: string
+  /** That vmr makes over it. */
+  readonly bridge: string
   readonly testbed: string
   readonly link:
     | {

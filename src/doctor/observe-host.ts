@@ -37,13 +37,17 @@ export interface ObserveOptions {
 }
 
 /** One tool that hangs must not hold up the rest. In milliseconds. */
-const toolLimitMs = 5_000
+const toolLimitMs = 2_000
+/** libvirt's own limit is longer; a doctor says sooner that it does not answer. In milliseconds. */
+const libvirtLimitMs = 5_000
+
+const silentHint = 'Check that libvirtd runs and is not stopped (systemctl status libvirtd).'
 
 /** Looks at everything that vmr stands on, and changes nothing: what it tries, it tries in namespaces of its own. */
 export async function observeHost(options: ObserveOptions): Promise<HostObservation> {
   const { signal, testbed, testbedName, resultsDirectory } = options
   const uid = process.getuid?.() ?? 0
-  const links = (await orUndefined(readLinks(localShell, { signal }), signal)) ?? []
+  const links = await readLinks(localShell, { signal })
   const [cpuinfo, release, osRelease, kvm, libvirt, features, toolVersions, network, uplinks, governors, directories] =
     await Promise.all([
       read('/proc/cpuinfo'),
@@ -107,7 +111,8 @@ async function observeKvm({ signal, onProgress }: ObserveOptions): Promise<KvmOb
   }
 }
 
-async function observeLibvirt({ connect, signal }: ObserveOptions): Promise<LibvirtObservation> {
+async function observeLibvirt({ connect, signal: callers }: ObserveOptions): Promise<LibvirtObservation> {
+  const signal = AbortSignal.any([callers, AbortSignal.timeout(libvirtLimitMs)])
   try {
     return await withConnection(
       connect,
@@ -120,7 +125,9 @@ async function observeLibvirt({ connect, signal }: ObserveOptions): Promise<Libv
       signal,
     )
   } catch (error) {
-    throwIfAborted(signal, 'asking libvirt')
+    throwIfAborted(callers, 'asking libvirt')
+    if (signal.aborted)
+      return { kind: 'refuses', message: `libvirt does not answer within ${libvirtLimitMs / 1000} s`, hint: silentHint }
     if (!isVmrError(error)) throw error
     return { kind: 'refuses', message: error.message, hint: error.hint }
   }
@@ -244,9 +251,9 @@ async function observeUplinks(
   signal: AbortSignal,
 ): Promise<readonly UplinkObservation[]> {
   return Promise.all(
-    testbed.links.map(async ({ uplink }): Promise<UplinkObservation> => {
+    testbed.links.map(async ({ uplink, bridge }): Promise<UplinkObservation> => {
       const link = links.find(({ ifname }) => ifname === uplink)
-      const common = { name: uplink, testbed: testbedName, madeOnDemand: testbed.kind === 'lab' }
+      const common = { name: uplink, bridge, testbed: testbedName, madeOnDemand: testbed.kind === 'lab' }
       if (link === undefined) return { ...common, link: undefined }
       const master = links.find(({ ifname }) => ifname === link.master)
       const speed = (await read(`/sys/class/net/${uplink}/speed`))?.trim()

@@ -5,6 +5,7 @@ import type { HostObservation } from '../../src/doctor/observation.ts'
 
 const uplink = {
   name: 'vmr-up1',
+  bridge: 'vmr-br1',
   testbed: 'lab',
   madeOnDemand: true,
   link: {
@@ -257,13 +258,14 @@ describe('the doctor', () => {
     assert.equal(worst(examine({ ...healthy, network: { ...network, droppingChains: [dropping] } })), 'pass')
   })
 
-  it('mends bridges of vmr’s own only', () => {
+  it('mends the testbed’s own bridges only', () => {
     const fixes = (name: string) =>
       examine({
         ...healthy,
         network: { ...network, bridges: [{ name, stp: true, snooping: true, querier: false, ports: [] }] },
       }).flatMap(({ fix }) => (fix === undefined ? [] : fix.commands))
     assert.deepEqual(fixes('br0'), [])
+    assert.deepEqual(fixes('vmrack0'), [])
     assert.deepEqual(fixes('vmr-br1'), [
       ['ip', 'link', 'set', 'dev', 'vmr-br1', 'type', 'bridge', 'mcast_snooping', '0'],
       ['ip', 'link', 'set', 'dev', 'vmr-br1', 'type', 'bridge', 'stp_state', '0'],

@@ -2,6 +2,7 @@ import { examine } from '../../doctor/examine.ts'
 import { areas, type Finding, type Level } from '../../doctor/finding.ts'
 import { observeHost } from '../../doctor/observe-host.ts'
 import { errorCodes } from '../../errors/codes.ts'
+import { VmrError } from '../../errors/vmr-error.ts'
 import { localShell } from '../../shell/local.ts'
 import { runChecked } from '../../shell/shell.ts'
 import { loadTestbed } from '../../testbed/testbed.ts'
@@ -19,6 +20,8 @@ interface DoctorOptions {
 }
 
 export async function doctor({ terminal, signal }: CommandContext, options: DoctorOptions): Promise<CommandStatus> {
+  if (options.dryRun && !options.fix)
+    throw new VmrError('USAGE', '--dry-run shows what --fix would do', { hint: 'vmr doctor --fix --dry-run' })
   const testbed = await loadTestbed(options.testbed)
   const look = () =>
     withProgress(terminal, 'looking at this host', async (onProgress) =>

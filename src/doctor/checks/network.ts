@@ -2,6 +2,7 @@ import type { Finding } from '../finding.ts'
 import type { BridgeObservation, HostObservation } from '../observation.ts'
 
 export function checkNetwork({ network, uplinks }: HostObservation): Finding[] {
+  const ownBridges = new Set(uplinks.map(({ bridge }) => bridge))
   const { bridgeNetfilter, droppingChains, bridges, forwarding, reversePathFilter, management } = network
   const usedAsUplink = management.filter((name) => uplinks.some((uplink) => uplink.name === name))
   return [
@@ -18,7 +19,7 @@ export function checkNetwork({ network, uplinks }: HostObservation): Finding[] {
       ...(usedAsUplink.length > 0 ? { hint: 'Use another NIC as the uplink: vmr will not touch this one.' } : {}),
     },
     packetFilter(bridgeNetfilter, droppingChains),
-    ...bridges.flatMap(checkBridge),
+    ...bridges.flatMap((bridge) => checkBridge(bridge, ownBridges.has(bridge.name))),
     {
       area: 'network',
       subject: 'forwarding',
@@ -69,9 +70,8 @@ function packetFilter(
   }
 }
 
-function checkBridge({ name, stp, snooping, querier, ports }: BridgeObservation): Finding[] {
+function checkBridge({ name, stp, snooping, querier, ports }: BridgeObservation, isOwn: boolean): Finding[] {
   const subject = `bridge ${name}`
-  const isOwn = name.startsWith('vmr')
   const own = (words: string, ...commands: (readonly string[])[]) => (isOwn ? { fix: { words, commands } } : {})
   const complaints: Finding[] = [
     ...(snooping

@@ -1,8 +1,13 @@
 import assert from 'node:assert/strict'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { localShell } from '../../../src/shell/local.ts'
 import { runChecked } from '../../../src/shell/shell.ts'
+import { loadTestbed, withPrefix } from '../../../src/testbed/testbed.ts'
 
-const bridge = 'vmrt-doctor'
+const bridge = 'vmrt-br1'
+const foreignBridge = 'vmrt-other'
 
 interface Report {
   readonly findings: readonly { readonly subject: string; readonly level: string; readonly message: string }[]
@@ -21,12 +26,22 @@ async function report(...options: readonly string[]): Promise<Report> {
 
 describe('vmr doctor on this host', function () {
   this.timeout(60_000)
-  before(() =>
-    runChecked(localShell, [
-      ...['ip', 'link', 'add', 'name', bridge, 'type', 'bridge', 'mcast_snooping', '1', 'mcast_querier', '1'],
-    ]),
-  )
-  after(() => runChecked(localShell, ['ip', 'link', 'delete', 'dev', bridge]))
+  let folder: string
+  let testbed: string
+  before(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'vmr-doctor-'))
+    testbed = join(folder, 'testbed.yaml')
+    // JSON is YAML.
+    await writeFile(testbed, JSON.stringify(withPrefix(await loadTestbed('lab'), 'vmrt')))
+    for (const name of [bridge, foreignBridge])
+      await runChecked(localShell, [
+        ...['ip', 'link', 'add', 'name', name, 'type', 'bridge', 'mcast_snooping', '1', 'mcast_querier', '1'],
+      ])
+  })
+  after(async () => {
+    for (const name of [bridge, foreignBridge]) await localShell.run(['ip', 'link', 'delete', 'dev', name])
+    await rm(folder, { recursive: true })
+  })
 
   it('finds libvirt, the kernel’s features and the tools that set-up installed', async () => {
     const { findings } = await report()
@@ -35,17 +50,21 @@ describe('vmr doctor on this host', function () {
       assert.equal(level(subject), 'pass', subject)
   })
 
-  it('warns of a bridge that snoops with a querier, and mends it only when asked to', async () => {
-    const about = ({ findings }: Report) => findings.find(({ subject }) => subject === `bridge ${bridge}`)
-    const snooping = async () =>
-      /mcast_snooping (\d)/.exec(await runChecked(localShell, ['ip', '-d', 'link', 'show', bridge]))?.[1]
-    assert.match(about(await report())?.message ?? '', /is the querier/)
-    assert.equal(about(await report('--fix', '--dry-run'))?.level, 'warn')
-    assert.equal(await snooping(), '1')
-    const mended = await report('--fix')
-    assert.ok(mended.fixed?.some((words) => words.includes(bridge)))
-    assert.equal(about(mended)?.level, 'pass')
-    assert.equal(await snooping(), '0')
+  it('warns of bridges that snoop with a querier, and mends the testbed’s own, only when asked to', async () => {
+    const about = ({ findings }: Report, name: string) => findings.find(({ subject }) => subject === `bridge ${name}`)
+    const snooping = async (name: string) =>
+      /mcast_snooping (\d)/.exec(await runChecked(localShell, ['ip', '-d', 'link', 'show', name]))?.[1]
+    const before = await report('--testbed', testbed, '--fix', '--dry-run')
+    assert.match(about(before, bridge)?.message ?? '', /is the querier/)
+    assert.equal(about(before, foreignBridge)?.level, 'warn')
+    assert.deepEqual([await snooping(bridge), await snooping(foreignBridge)], ['1', '1'])
+    const mended = await report('--testbed', testbed, '--fix')
+    assert.deepEqual(
+      mended.fixed?.filter((words) => words.includes('vmrt')),
+      [`switch multicast snooping off on ${bridge}`],
+    )
+    assert.equal(about(mended, bridge)?.level, 'pass')
+    assert.deepEqual([await snooping(bridge), await snooping(foreignBridge)], ['0', '1'])
   })
 
   it('fails, with libvirt’s status, where libvirt is not reached', async () => {
