@@ -1,3 +1,4 @@
+import type { Evidence } from '../ipv6/evidence/schema.ts'
 import type { TraceHop } from '../ipv6/solicitation-trace.ts'
 import type { RunFolder } from '../results/run-folder.ts'
 import type { Actor } from '../results/schema.ts'
@@ -22,6 +23,8 @@ export interface Bench {
   readonly actors: Readonly<Partial<Record<Role, Actor>>>
   /** Every place where a frame of this direction can be seen, in the order of its way. */
   readonly hops: (direction: CaseDirection) => readonly TraceHop[]
+  /** Gathers what a diagnosis of the VM needs, of one family; undefined where the host is the DUT. */
+  readonly observe: ((family: 'ipv4' | 'ipv6') => Promise<Evidence>) | undefined
   readonly usage: readonly UsageSource[]
   /** Domains of the VMs that take part. */
   readonly vmNames: readonly string[]

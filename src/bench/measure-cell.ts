@@ -1,4 +1,5 @@
 import { isVmrError } from '../errors/vmr-error.ts'
+import { evidenceFile } from '../ipv6/evidence/schema.ts'
 import { readConditions } from '../results/conditions.ts'
 import type { CellResult } from '../results/schema.ts'
 import type { Bench } from './bench.ts'
@@ -42,11 +43,28 @@ export async function measureCell(visit: Visit, bench: Bench, earlier?: CellResu
     progress.probesAfter = [...before.probesAfter, ...after]
     if (before.solicitations.length === 0) progress.solicitations = await traceAll(cell, bench, [...first, ...after])
     const { probesBefore, probesAfter } = progress
+    if (lostDirections([...first, ...after]).length > 0) await keepEvidence(cell, bench)
     return result(verdictOf({ family: cell.family, probesBefore, probesAfter }))
   } catch (error) {
     bench.signal.throwIfAborted()
     progress.complete = true
     return result({ verdict: 'error', error: errorRecord(error) })
+  }
+}
+
+/** For `vmr diagnose --run --cell`. A cell that is broken is broken also when this cannot be told more of. */
+async function keepEvidence(
+  { id, family }: PlannedCell,
+  { observe, folder, signal, onProgress }: Bench,
+): Promise<void> {
+  if (observe === undefined) return
+  onProgress('gathering evidence')
+  try {
+    await folder.writeRaw(`${id}/${evidenceFile}`, `${JSON.stringify(await observe(family))}\n`)
+  } catch (error) {
+    signal.throwIfAborted()
+    if (!isVmrError(error)) throw error
+    await folder.writeRaw(`${id}/no-evidence.txt`, `${error.message}\n`)
   }
 }
 

@@ -39,6 +39,7 @@ import {
 import { findCase, withAddressForm } from './cases/index.ts'
 import { hopsOf } from './hops.ts'
 import { farVmLinks, lackOf, type PlannedCell, setupOf } from './plan.ts'
+import { recordEvidence } from './record-evidence.ts'
 
 export interface StageRequest {
   readonly connection: Connection
@@ -428,6 +429,10 @@ export function createStage(request: StageRequest): Stage {
       machines,
       actors: Object.fromEntries(roles.map((role) => [role, actorFor(role, cell)])),
       hops: (direction) => hopsOf(direction, places),
+      observe:
+        standingDut.kind === 'vm'
+          ? (family) => recordEvidence({ testbed, machines, host, domainXml: standingDut.domainXml, family, signal })
+          : undefined,
       usage: [
         { machine: 'host', shell: localShell, ownProcessor: true },
         ...roles.flatMap((role): UsageSource[] => {

@@ -15,7 +15,15 @@ export function verdictOf({ family, probesBefore, probesAfter }: ProbedCell): Ve
   const after = lostDirections(probesAfter)
   const directions = [...new Set([...before, ...after])]
   if (directions.length === 0) return { verdict: 'healthy' }
-  const when = after.length === 0 ? 'before load only' : before.length === 0 ? 'after load only' : 'always'
+  // Where nothing was loaded, nothing was probed after: what was lost is lost.
+  const when =
+    probesAfter.length === 0
+      ? 'always'
+      : after.length === 0
+        ? 'before load only'
+        : before.length === 0
+          ? 'after load only'
+          : 'always'
   return { verdict: 'broken', family, directions, when }
 }
 

@@ -47,6 +47,11 @@ describe('the verdict on a cell', () => {
     const probes = [probe('pc1>dut', true), probe('pc1>dut', false)]
     assert.equal(verdictOf({ family: 'ipv6', probesBefore: probes, probesAfter: [] }).verdict, 'broken')
   })
+
+  it('says of a family that was lost before any load only that it is lost', () => {
+    const unloaded = verdictOf({ family: 'ipv6', probesBefore: [probe('pc1>dut', false)], probesAfter: [] })
+    assert.equal(unloaded.verdict === 'broken' && unloaded.when, 'always')
+  })
 })
 
 describe('the exit status of a run', () => {
