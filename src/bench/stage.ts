@@ -61,7 +61,7 @@ export interface StageRequest {
 }
 
 /** What a set-up's cells are measured on. */
-export type StagedSetup = Pick<Bench, 'setup' | 'machines' | 'actors' | 'hops' | 'usage' | 'vmNames'> & {
+export type StagedSetup = Pick<Bench, 'setup' | 'machines' | 'actors' | 'hops' | 'observe' | 'usage' | 'vmNames'> & {
   readonly facts: SetupFacts
   /** Of VMs that were booted for it. */
   readonly guests: Readonly<Record<string, HostFacts>>

@@ -107,7 +107,9 @@ function verdictOf(
     if (!isRecord(expression)) continue
     if ('drop' in expression || 'reject' in expression) return { kind: 'drop', rule: describe(rule) }
     if ('accept' in expression) return { kind: 'accept' }
-    if ('queue' in expression || 'xt' in expression || 'vmap' in expression) return { kind: 'unknown' }
+    if ('queue' in expression || 'vmap' in expression) return { kind: 'unknown' }
+    // iptables' own matches only restrict; its targets may do anything.
+    if ('xt' in expression && !(isRecord(expression.xt) && expression.xt.type === 'match')) return { kind: 'unknown' }
     if ('return' in expression) return { kind: 'return' }
     const jump = 'jump' in expression ? expression.jump : 'goto' in expression ? expression.goto : undefined
     if (isRecord(jump)) {

@@ -128,7 +128,8 @@ export async function withObservedVm<T>(
   }
 }
 
-function nicsOf(facts: DomainFacts, testbed: Testbed | undefined): readonly NicEvidence[] {
+/** How a domain is attached, and to which uplinks. */
+export function nicsOf(facts: DomainFacts, testbed: Testbed | undefined): readonly NicEvidence[] {
   return facts.nics.flatMap((nic, index) => {
     if (nic.mac === undefined) return []
     const noted = facts.vmr?.nics.find(({ mac }) => mac === nic.mac)

@@ -7,7 +7,7 @@ import { exitStatus } from '../../errors/codes.ts'
 import { VmrError } from '../../errors/vmr-error.ts'
 import { writeError } from '../../errors/write-error.ts'
 import { type Diagnosis, diagnose as diagnoseEvidence } from '../../ipv6/diagnosis.ts'
-import { type Evidence, evidenceSchema } from '../../ipv6/evidence/schema.ts'
+import { type Evidence, evidenceFile, evidenceSchema } from '../../ipv6/evidence/schema.ts'
 import type { PlannedPath } from '../../ipv6/evidence/topology.ts'
 import { type ObservedVm, withObservedVm } from '../../ipv6/observe-vm.ts'
 import { applyFix, type CureProof, provableFix, proveByCure } from '../../ipv6/prove.ts'
@@ -186,7 +186,7 @@ async function recordedEvidence({ evidence, run, cell, results }: DiagnoseOption
     throw new VmrError('RESULTS_INVALID', `the run ${folder} has no cell ${cell}`, {
       hint: `See them: vmr report ${run} --format table`,
     })
-  return readEvidence(join(folder, 'raw', cell, 'evidence.json'))
+  return readEvidence(join(folder, 'raw', cell, evidenceFile))
 }
 
 /** Larger than any document that the schema accepts and vmr writes. */

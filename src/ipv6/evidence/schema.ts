@@ -214,6 +214,8 @@ const nicSchema = z.object({
 export type NicEvidence = z.infer<typeof nicSchema>
 
 export const evidenceFormat = 1
+/** In the folder that a run keeps for each cell. */
+export const evidenceFile = 'evidence.json'
 
 export const evidenceSchema = z.object({
   format: z.literal(evidenceFormat),

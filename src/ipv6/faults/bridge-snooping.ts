@@ -23,7 +23,9 @@ export const bridgeSnooping: Fault = {
     const bridge = host?.links.find(({ name }) => name === to.master)
     const settings = bridge?.bridge
     if (host === undefined || bridge === undefined || settings?.snooping !== true) return undefined
-    if (!settings.querier && !settings.otherQuerier.ipv6) return undefined
+    // Without an address of its own a bridge sends no MLD queries (net/bridge/br_multicast.c, has_ipv6_addr).
+    const ownQuerier = settings.querier && bridge.addresses.some(({ family }) => family === 'ipv6')
+    if (!ownQuerier && !settings.otherQuerier.ipv6) return undefined
     // 2: a port to a multicast router gets everything (net/bridge/br_multicast.c).
     if (to.port.multicastRouter === 2 || !to.port.multicastFlood || to.port.state !== 'forwarding') return undefined
     const pair = path.resolved[lost.missing.segment]
@@ -40,7 +42,7 @@ export const bridgeSnooping: Fault = {
     return {
       hop: `host ${bridge.name}`,
       facts: [
-        `${bridge.name} snoops multicast, and ${settings.querier ? 'is itself' : 'has heard'} a querier`,
+        `${bridge.name} snoops multicast, and ${ownQuerier ? 'is itself' : 'has heard'} a querier`,
         `it has no entry of ${group}, the group of ${target}, for ${to.name}`,
       ],
       fixes: [

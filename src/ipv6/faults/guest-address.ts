@@ -1,4 +1,4 @@
-import { guestKey } from '../evidence/topology.ts'
+import { guestKey, hostKey } from '../evidence/topology.ts'
 import { type Fault, isOn, lostInside, machineName, type Proof, type Situation, stateOf } from './fault.ts'
 
 /** An end of the path and what its machine says of the address there. */
@@ -18,9 +18,13 @@ function showsAt(situation: Situation, machine: string): boolean {
   if (situation.problem !== 'lost') return false
   const inside = lostInside(situation)
   if (inside !== undefined) return inside.machine === machine
-  // A filter on the way that has no group for the address loses the request before it gets there.
+  // A filter on the way, of a macvtap or of the virtual NIC, has no group for an address that is not in use.
   if (loss.kind === 'between')
-    return machine === path.to.machine && /request/.test(loss.frame) && loss.missing.machine === 'host'
+    return (
+      machine === path.to.machine &&
+      loss.frame === 'request' &&
+      (loss.missing.machine === hostKey || loss.missing.machine === machine)
+    )
   return loss.kind === 'unwatched' && path.from.address === ''
 }
 

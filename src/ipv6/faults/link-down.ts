@@ -14,8 +14,11 @@ export const linkDown: Fault = {
     if (problem !== 'lost') return undefined
     const at = ((): readonly string[] => {
       switch (loss.kind) {
-        case 'between':
-          return [loss.last.name, loss.missing.name]
+        case 'between': {
+          // At what is down nothing can be watched: it may be any of those between.
+          const places = [loss.last, loss.missing].map((each) => path.hops.findIndex(({ name }) => name === each.name))
+          return path.hops.slice(Math.min(...places), Math.max(...places) + 1).map(({ name }) => name)
+        }
         case 'unsent':
         case 'unanswered':
           return [loss.at.name]

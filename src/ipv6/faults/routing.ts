@@ -132,6 +132,9 @@ export const routeMissing: Fault = {
       const route = lookUpRoute(state, situation.path.family, towards)
       if (route !== undefined && route.type === 'unicast') continue
       const { path } = situation
+      // A link that is down takes its routes along.
+      const own = [path.from, path.to].find((end) => end.machine === machine)?.link
+      if (state.links.some(({ name, flags }) => name === own && !flags.includes('LOWER_UP'))) continue
       // Without any address there are no routes either, and the address is what is missing.
       const family = path.family
       if (

@@ -104,7 +104,10 @@ export const onBridge: readonly ProducedFault[] = [
       lab.host(
         `ip link set ${link(lab).bridge} type bridge forward_delay 1500 stp_state 1; ip link set ${tap(lab)} down; ip link set ${tap(lab)} up`,
       ),
-    undo: (lab) => lab.host(`ip link set ${link(lab).bridge} type bridge stp_state 0`),
+    undo: (lab) =>
+      lab.host(
+        `ip link set ${link(lab).bridge} type bridge stp_state 0; ip link set ${tap(lab)} down; ip link set ${tap(lab)} up; for i in $(seq 50); do bridge link show dev ${tap(lab)} | grep -q forwarding && break; sleep 0.1; done`,
+      ),
   },
   {
     title: 'snooping with a querier, and no membership of the VM',
@@ -115,24 +118,12 @@ export const onBridge: readonly ProducedFault[] = [
     make: async (lab) => {
       const { bridge } = link(lab)
       await lab.host(
-        `ip link set ${bridge} type bridge mcast_query_response_interval 10 mcast_snooping 1 mcast_querier 1; for i in $(seq 100); do bridge mdb show dev ${bridge} | grep -q ff02::1:ff00:1 && break; sleep 0.1; done; sleep 0.3; for g in ff00:1 ff5a:3c91 ffc3:a57e; do bridge mdb del dev ${bridge} port ${tap(lab)} grp ff02::1:$g || true; done`,
+        `sysctl -qw net.ipv6.conf.${bridge}.disable_ipv6=0; for i in $(seq 50); do ip -6 -o addr show dev ${bridge} | grep -v tentative | grep -q fe80 && break; sleep 0.1; done; ip link set ${bridge} type bridge mcast_query_response_interval 10 mcast_snooping 1 mcast_querier 1; for i in $(seq 100); do bridge mdb show dev ${bridge} | grep -q ff02::1:ff00:1 && break; sleep 0.1; done; sleep 0.3; for g in ff00:1 ff5a:3c91 ffc3:a57e; do bridge mdb del dev ${bridge} port ${tap(lab)} grp ff02::1:$g || true; done`,
       )
     },
     undo: (lab) =>
       lab.host(
-        `ip link set ${link(lab).bridge} type bridge mcast_snooping 0 mcast_querier 0 mcast_query_response_interval 1000`,
-      ),
-  },
-  {
-    title: 'the tap is not a member of the VLAN',
-    expected: 'bridge-vlan-filter',
-    at: /^host vnet/,
-    selection: inward4,
-    make: (lab) =>
-      lab.host(`ip link set ${link(lab).bridge} type bridge vlan_filtering 1; bridge vlan del dev ${tap(lab)} vid 1`),
-    undo: (lab) =>
-      lab.host(
-        `bridge vlan add dev ${tap(lab)} vid 1 pvid untagged; ip link set ${link(lab).bridge} type bridge vlan_filtering 0`,
+        `ip link set ${link(lab).bridge} type bridge mcast_snooping 0 mcast_querier 0 mcast_query_response_interval 1000; sysctl -qw net.ipv6.conf.${link(lab).bridge}.disable_ipv6=1`,
       ),
   },
   {
@@ -140,7 +131,8 @@ export const onBridge: readonly ProducedFault[] = [
     expected: 'bridge-forwarding-entry',
     at: /^host .*br1/,
     selection: inward4,
-    make: async (lab) => lab.host(`bridge fdb replace ${await guestMac(lab)} dev ${link(lab).uplink} master static`),
+    make: async (lab) =>
+      lab.host(`bridge fdb replace ${await guestMac(lab)} dev ${link(lab).uplink} master static sticky`),
     undo: async (lab) => lab.host(`bridge fdb del ${await guestMac(lab)} dev ${link(lab).uplink} master`),
   },
   {
@@ -165,7 +157,10 @@ export const onBridge: readonly ProducedFault[] = [
     at: /^pc1 eth0/,
     selection: inward4,
     make: (lab) => lab.pc(1, 'ip link set eth0 down'),
-    undo: (lab) => lab.pc(1, 'ip link set eth0 up; ip addr replace 2001:db8:dead:beaf::2/64 dev eth0 nodad'),
+    undo: async (lab) => {
+      await lab.pc(1, 'ip link set eth0 up; ip addr replace 2001:db8:dead:beaf::2/64 dev eth0 nodad')
+      await makeRouter(lab)
+    },
   },
   {
     title: 'IPv6 is switched off in the guest',
@@ -357,7 +352,7 @@ export const onMacvtap: readonly ProducedFault[] = [
     lean: true,
     make: (lab) =>
       lab.guest(
-        "ip link add br9 type bridge mcast_snooping 0; ip link set br9 up; for n in eth0 eth1; do a=$(ip -4 -o addr show dev $n | awk '{print $4}'); ip addr flush dev $n; ip link set $n master br9; ip addr add $a dev br9; done",
+        "ip link add br9 type bridge mcast_snooping 0; ip link set br9 up; for n in eth0 eth1; do a=$(ip -4 -o addr show dev $n | awk '{print $4}'); ip addr del $a dev $n; ip link set $n master br9; ip addr add $a dev br9; done",
       ),
     undo: (lab) =>
       lab.guest(

@@ -1,0 +1,51 @@
+import { readDomainFacts } from '../domain/domain-facts.ts'
+import { type ObservedMachine, observe } from '../ipv6/evidence/observe.ts'
+import type { Evidence } from '../ipv6/evidence/schema.ts'
+import { nicsOf } from '../ipv6/observe-vm.ts'
+import type { Machine } from '../testbed/machine.ts'
+import type { Testbed } from '../testbed/testbed.ts'
+import { linkOfRole, type Role } from './cases/bench-case.ts'
+
+export interface RecordRequest {
+  readonly testbed: Testbed
+  readonly machines: Readonly<Partial<Record<Role, Machine>>>
+  readonly host: Machine
+  readonly domainXml: string
+  readonly family: 'ipv4' | 'ipv6'
+  readonly signal: AbortSignal
+}
+
+/** What a diagnosis of a cell's VM needs, of one family: a run keeps it for each cell that is broken. */
+export function recordEvidence({
+  testbed,
+  machines,
+  host,
+  domainXml,
+  family,
+  signal,
+}: RecordRequest): Promise<Evidence> {
+  const facts = readDomainFacts(domainXml)
+  const nics = nicsOf(facts, testbed)
+  const farEnds = new Map(
+    (Object.entries(linkOfRole) as [Exclude<Role, 'dut'>, number][]).flatMap(([role, index]) => {
+      const link = testbed.links[index]
+      const machine = machines[role]
+      const nic = nics.find(({ uplink }) => uplink !== undefined && uplink === link?.uplink)
+      if (link === undefined || machine === undefined || nic === undefined) return []
+      return [[nic.name, { name: role, nic: link.pc.interface, machine: observed(machine) }] as const]
+    }),
+  )
+  return observe({
+    vm: { name: facts.name, ours: true, state: 'running' },
+    host: observed(host),
+    guest: machines.dut === undefined ? undefined : observed(machines.dut),
+    ...{ nics, farEnds, signal },
+    intended: new Map(),
+    unknowns: [],
+    select: (path) => path.family === family,
+  })
+}
+
+function observed({ shell, os }: Machine): ObservedMachine {
+  return { shell, asRoot: os.kind === 'vyos' ? ['sudo', '-n'] : [] }
+}
