@@ -7,6 +7,8 @@ const diskFull = /No space left on device/
 const firmwareMissing = /Unable to find any firmware/
 /** tc's words, for the queue disciplines that libvirt limits rates with (virNetDevBandwidthSet). */
 const qdiscMissing = /Specified qdisc kind is unknown/
+/** virNetDevGetMTU and virNetDevGetIndex in libvirt's src/util/virnetdev.c, for a bridge and for a macvtap's NIC. */
+const linkMissing = /(?:Cannot get interface MTU on|Unable to get index for interface) '?([\w.-]+)'?: No such device/
 /** virChrdevOpen in libvirt's src/conf/virchrdev.c. */
 const consoleTaken = /Active console session exists/
 
@@ -27,6 +29,16 @@ export function libvirtFailure(doing: string, error: unknown): unknown {
   if (!(error instanceof LibvirtError)) return error
   if (diskFull.test(error.message))
     return new VmrError('HOST_DISK_FULL', `${doing}: ${error.message}`, { hint: 'Free disk space.', cause: error })
+  const missing = linkMissing.exec(error.message)?.[1]
+  if (missing !== undefined)
+    return new VmrError(
+      'UPLINK_NOT_FOUND',
+      `${doing}: this host has no link ${missing}, which a NIC is to be attached to`,
+      {
+        hint: `See \`ip -br link\`, and name one that exists as the NIC’s source.`,
+        cause: error,
+      },
+    )
   if (consoleTaken.test(error.message))
     return new VmrError('GUEST_CONSOLE_BUSY', `${doing}: another client has the console`, {
       hint: 'Leave it there first (Ctrl-] in `vmr vm console` and `virsh console`), or take it over with --force.',

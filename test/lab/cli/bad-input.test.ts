@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { chmod, cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { packageRoot } from '../../../src/config/package-root.ts'
+import { localShell } from '../../../src/shell/local.ts'
+import { runChecked } from '../../../src/shell/shell.ts'
 
 const cli = join(packageRoot(), 'dist', 'cli.js')
 
@@ -76,6 +78,87 @@ describe('bad input', function () {
     } finally {
       server.close()
     }
+  })
+
+  it('a libvirt socket that is not permitted says so, and who would be', async () => {
+    const path = join(directory, 'closed-sock')
+    const server = createServer(() => undefined).listen(path)
+    // A user other than root must be able to read the program itself.
+    const program = join(directory, 'dist')
+    await cp(join(packageRoot(), 'dist'), program, { recursive: true })
+    await chmod(directory, 0o755)
+    await chmod(path, 0o600)
+    try {
+      const { stderr, exitCode } = await localShell.run([
+        ...['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups', 'env', '-C', directory],
+        ...[process.execPath, join(program, 'cli.js'), 'vm', 'list', '--connect', `qemu:///system?socket=${path}`],
+      ])
+      assert.match(stderr, /^vmr: libvirt refuses this user: .*closed-sock/)
+      assert.match(stderr, /\n {2}Run vmr as root, or join the group libvirt/)
+      assert.equal(exitCode, 5)
+    } finally {
+      server.close()
+    }
+  })
+
+  describe('that is met only while a VM is made', () => {
+    const name = 'vmrt-bad-input'
+    before(() => rm(join(directory, 'state'), { recursive: true, force: true }))
+    after(async () => {
+      process.env.VMR_STATE_DIR = join(directory, 'state')
+      await vmr('lab', 'down')
+      delete process.env.VMR_STATE_DIR
+    })
+
+    /** Neither a domain nor a folder of its own is left. */
+    async function assertNothingLeft(): Promise<void> {
+      const domains = await runChecked(localShell, ['virsh', '--connect', 'qemu:///system', 'list', '--all', '--name'])
+      assert.ok(!domains.includes(name))
+      const { stdout } = await localShell.run(['find', directory, '-name', name])
+      assert.equal(stdout, '')
+    }
+
+    async function create(nic: string, image = 'lab-router'): Promise<Ended> {
+      const file = join(directory, 'router.yaml')
+      await writeFile(file, `os: lab-router\nimage: ${image}\nmemory: 384 MiB\nnics:\n  - ${nic}\n`)
+      process.env.VMR_STATE_DIR = join(directory, 'state')
+      try {
+        return await vmr('vm', 'create', name, '--accel', 'tcg', '--domain', file)
+      } finally {
+        delete process.env.VMR_STATE_DIR
+      }
+    }
+
+    it('a bridge that does not exist is named', async () => {
+      const ended = await create('{ mode: bridge, source: vmrt-nowhere }')
+      assert.match(ended.stderr, /^vmr: starting vmrt-bad-input: this host has no link vmrt-nowhere/)
+      assert.equal(ended.status, 4)
+      await assertNothingLeft()
+    })
+
+    it('an image that is no image is named, with how to make one', async () => {
+      await writeFile(join(directory, 'garbage.qcow2'), 'this is no image')
+      const ended = await create('{}', './garbage.qcow2')
+      assert.match(ended.stderr, /^vmr: .*garbage\.qcow2 is no qcow2 image\n.*qemu-img convert/)
+      assert.equal(ended.status, 7)
+      await assertNothingLeft()
+    })
+
+    it('a full disk says which file could not be written', async () => {
+      const disk = join(directory, 'state')
+      await rm(disk, { recursive: true, force: true })
+      await mkdir(disk)
+      await runChecked(localShell, ['mount', '-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', disk])
+      try {
+        await assert.rejects(writeFile(join(disk, 'ballast'), Buffer.alloc(1 << 20)), { code: 'ENOSPC' })
+        const ended = await create('{}')
+        assert.match(ended.stderr, /^vmr: .*state.* could not be written: the disk is full\n {2}Free space/)
+        assert.equal(ended.status, 4)
+        await assertNothingLeft()
+      } finally {
+        await runChecked(localShell, ['umount', disk])
+      }
+    })
   })
 
   it('a definition with a typing error names file, line and field', async () => {
