@@ -20,6 +20,9 @@ export const linkDown: Fault = {
           return path.hops.slice(Math.min(...places), Math.max(...places) + 1).map(({ name }) => name)
         }
         case 'unsent':
+          return path.hops
+            .slice(0, path.hops.findIndex(({ name }) => name === loss.at.name) + 1)
+            .map(({ name }) => name)
         case 'unanswered':
           return [loss.at.name]
         case 'unwatched':

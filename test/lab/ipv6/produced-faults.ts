@@ -50,7 +50,6 @@ export const onBridge: readonly ProducedFault[] = [
     expected: 'firewall-drop',
     at: /^host, between .*up1 and vnet/,
     selection: inward6,
-    lean: true,
     make: (lab) =>
       lab.host(
         `nft 'add table bridge vmrtest; add chain bridge vmrtest f { type filter hook forward priority 0; }; add rule bridge vmrtest f icmpv6 type nd-neighbor-solicit drop'`,
@@ -114,11 +113,10 @@ export const onBridge: readonly ProducedFault[] = [
     expected: 'bridge-snooping',
     at: /^host .*br1/,
     selection: inward6,
-    lean: true,
     make: async (lab) => {
       const { bridge } = link(lab)
       await lab.host(
-        `sysctl -qw net.ipv6.conf.${bridge}.disable_ipv6=0; for i in $(seq 50); do ip -6 -o addr show dev ${bridge} | grep -v tentative | grep -q fe80 && break; sleep 0.1; done; ip link set ${bridge} type bridge mcast_query_response_interval 10 mcast_snooping 1 mcast_querier 1; for i in $(seq 100); do bridge mdb show dev ${bridge} | grep -q ff02::1:ff00:1 && break; sleep 0.1; done; sleep 0.3; for g in ff00:1 ff5a:3c91 ffc3:a57e; do bridge mdb del dev ${bridge} port ${tap(lab)} grp ff02::1:$g || true; done`,
+        `sysctl -qw net.ipv6.conf.${bridge}.disable_ipv6=0; for i in $(seq 50); do ip -6 -o addr show dev ${bridge} | grep -v tentative | grep -q fe80 && break; sleep 0.1; done; ip link set ${bridge} type bridge mcast_query_response_interval 10; ip link set ${bridge} type bridge mcast_snooping 1 mcast_querier 1; for i in $(seq 100); do bridge mdb show dev ${bridge} | grep -q ff02::1:ff00:1 && break; sleep 0.1; done; sleep 0.3; for g in ff00:1 ff5a:3c91 ffc3:a57e; do bridge mdb del dev ${bridge} port ${tap(lab)} grp ff02::1:$g || true; done`,
       )
     },
     undo: (lab) =>
@@ -167,7 +165,6 @@ export const onBridge: readonly ProducedFault[] = [
     expected: 'ipv6-disabled',
     at: /^r1 eth0/,
     selection: inward6,
-    lean: true,
     make: (lab) => lab.guest('sysctl -qw net.ipv6.conf.eth0.disable_ipv6=1'),
     undo: (lab) => lab.guest(`sysctl -qw net.ipv6.conf.eth0.disable_ipv6=0; ${giveAddresses6}`),
   },
@@ -176,7 +173,6 @@ export const onBridge: readonly ProducedFault[] = [
     expected: 'address-duplicate',
     at: /^r1 eth0/,
     selection: inward6,
-    lean: true,
     make: async (lab) => {
       const { bridge } = link(lab)
       await lab.host(
@@ -231,7 +227,6 @@ export const onBridge: readonly ProducedFault[] = [
     expected: 'forwarding-off',
     at: /^r1 eth0/,
     selection: through6,
-    lean: true,
     make: (lab) => lab.guest('sysctl -qw net.ipv6.conf.all.forwarding=0'),
     undo: (lab) => lab.guest('sysctl -qw net.ipv6.conf.all.forwarding=1'),
   },
@@ -340,7 +335,6 @@ export const onMacvtap: readonly ProducedFault[] = [
     expected: 'macvtap-multicast-filter',
     at: /^host macvtap/,
     selection: inward6,
-    lean: true,
     make: async () => undefined,
     undo: async () => undefined,
   },
