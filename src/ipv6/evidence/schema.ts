@@ -125,7 +125,6 @@ const endSchema = z.object({
   address: short,
   mac: macSchema.optional(),
 })
-export type PathEnd = z.infer<typeof endSchema>
 
 const hopSchema = z.object({
   /** For people: "pc1 eth0". */

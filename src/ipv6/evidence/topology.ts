@@ -34,9 +34,6 @@ export interface TopologyRequest {
 /** So many addresses of one NIC and family are probed; a guest may have hundreds. */
 const maxTargets = 6
 
-export const macOf = (state: MachineState | undefined, link: string): string | undefined =>
-  state?.links.find(({ name }) => name === link)?.mac
-
 export const linkOf = (state: MachineState | undefined, name: string): LinkState | undefined =>
   state?.links.find((link) => link.name === name)
 

@@ -134,13 +134,6 @@ export function lostInside({
   }
 }
 
-export function hopAt({ path }: Situation, machine: string, link?: string): string {
-  return (
-    path.hops.find((hop) => hop.machine === machine && (link === undefined || hop.link === link))?.name ??
-    `${machine} ${link ?? ''}`.trim()
-  )
-}
-
 /** The Ethernet address of an IPv6 address's solicited-node group (RFC 4291 section 2.7.1, RFC 2464 section 7). */
 export function solicitedNodeMac(low24: number): string {
   const octets = [16, 8, 0].map((shift) => ((low24 >> shift) & 0xff).toString(16).padStart(2, '0'))
