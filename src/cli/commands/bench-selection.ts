@@ -6,6 +6,7 @@ import { learnedCosts, type StepCosts } from '../../bench/plan.ts'
 import { findNicMode, type NicModes } from '../../domain/nic-modes.ts'
 import { VmrError } from '../../errors/vmr-error.ts'
 import { readRun } from '../../results/run-folder.ts'
+import { wholeNumberOption } from '../number-option.ts'
 
 /** An option that takes several words; commander gives `true` when it came without any. */
 export type Words = readonly string[] | true | undefined
@@ -60,7 +61,7 @@ export function withOverrides(matrix: Matrix, options: BenchSelectionOptions): M
   const { throughput } = matrix
   if (throughput === false) return matrix
   const { tool, protocol, duration, repetitions, streams } = options
-  const wanted = repetitions === undefined ? undefined : wholeNumber('--repetitions', repetitions, 1000)
+  const wanted = repetitions === undefined ? undefined : wholeNumberOption('--repetitions', repetitions, 1000)
   const most = throughput.maxRepetitions
   return {
     ...matrix,
@@ -69,25 +70,13 @@ export function withOverrides(matrix: Matrix, options: BenchSelectionOptions): M
       ...(tool === undefined ? {} : { tool }),
       ...(tool === 'iperf2' ? { omitSeconds: 0 } : {}),
       ...(protocol === undefined ? {} : { protocol }),
-      ...(duration === undefined ? {} : { seconds: wholeNumber('--duration', duration, 86_400) }),
-      ...(streams === undefined ? {} : { streams: wholeNumber('--streams', streams, 64) }),
+      ...(duration === undefined ? {} : { seconds: wholeNumberOption('--duration', duration, 86_400) }),
+      ...(streams === undefined ? {} : { streams: wholeNumberOption('--streams', streams, 64) }),
       ...(wanted === undefined
         ? {}
         : { repetitions: wanted, ...(most === undefined ? {} : { maxRepetitions: Math.max(wanted, most) }) }),
     },
   }
-}
-
-function wholeNumber(option: string, text: string, largest: number): number {
-  const value = Number(text)
-  if (/^\d+$/.test(text) && value >= 1 && value <= largest) return value
-  throw new VmrError(
-    'USAGE',
-    `${option} takes a whole number, 1 to ${largest}, not ${JSON.stringify(text.slice(0, 40))}`,
-    {
-      hint: `For example ${option} 5.`,
-    },
-  )
 }
 
 /** How many earlier runs are asked what steps take. */

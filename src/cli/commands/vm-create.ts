@@ -1,11 +1,14 @@
 import packageJson from '../../../package.json' with { type: 'json' }
 import { loadDomainDefinition } from '../../config/load-domain-definition.ts'
+import { type NetworkConfig, networkConfigSchema } from '../../config/network-config.ts'
 import { withNicOptions } from '../../config/nic-options.ts'
 import { journalDirectory } from '../../config/paths.ts'
 import { checkVmName } from '../../config/vm-name.ts'
 import type { Accelerator } from '../../domain/domain-xml.ts'
 import { findNicMode, loadNicModes } from '../../domain/nic-modes.ts'
-import { loadTestbed } from '../../testbed/testbed.ts'
+import { vyosOs } from '../../os/vyos/vyos-os.ts'
+import { serialShell } from '../../shell/serial/serial-shell.ts'
+import { loadTestbed, type Testbed } from '../../testbed/testbed.ts'
 import { openJournal } from '../../undo/journal.ts'
 import { withUndo } from '../../undo/undo-all.ts'
 import { createVm, planVm, vmPurpose } from '../../vm/create.ts'
@@ -25,6 +28,8 @@ interface VmCreateOptions {
   readonly accel: 'auto' | Accelerator
   readonly connect: string
   readonly dryRun?: true | undefined
+  /** False leaves the guest as it booted. */
+  readonly addresses: boolean
 }
 
 export async function vmCreate(
@@ -65,6 +70,12 @@ export async function vmCreate(
         const vm = await openJournal({ directory: journalDirectory(), purpose: vmPurpose(name) })
         return withUndo(vm, { executors: undoExecutors }, async (journal) => {
           const made = await createVm(connection, plan, { journal, signal, accelerator, onProgress: report })
+          const guest = serialShell(made.session)
+          if (options.addresses) {
+            report('giving the guest its addresses')
+            await vyosOs.configure(guest, testbedAddresses(testbed, plan.nics.nics.length), { signal })
+          }
+          await guest.close()
           await made.session.close()
           await journal.keep()
           return made
@@ -95,4 +106,12 @@ export async function vmCreate(
     terminal.result(`  console ready after ${readyAfterSeconds} s${created.retried ? ', at the second try' : ''}`)
   }
   return undefined
+}
+
+/** What the testbed says that the DUT has on each of its links. */
+function testbedAddresses({ links }: Testbed, nics: number): NetworkConfig {
+  const ethernets = links
+    .slice(0, nics)
+    .map(({ dut }, position) => [`eth${position}`, { addresses: [...dut.addresses] }] as const)
+  return networkConfigSchema.parse({ ethernets: Object.fromEntries(ethernets) })
 }

@@ -3,11 +3,12 @@ import { bootGuest } from '../../vm/boot.ts'
 import { findVm } from '../../vm/find-vm.ts'
 import { guestAccess } from '../../vm/guest-access.ts'
 import { withConnection } from '../../vm/host.ts'
-import { isRunning, stopVm } from '../../vm/power.ts'
+import { isRunning, pauseVm, rebootVm, resetVm, resumeVm, setAutostart, stopVm } from '../../vm/power.ts'
 import { finishPendingSwitch } from '../../vm/switch/switch-vm.ts'
 import { prepareUplinksOf } from '../../vm/uplink-uses.ts'
 import { withVmLock } from '../../vm/vm-lock.ts'
 import type { CommandContext, CommandStatus } from '../context.ts'
+import { secondsOption } from '../number-option.ts'
 import { withProgress } from '../progress.ts'
 
 interface ConnectOptions {
@@ -53,7 +54,7 @@ export async function vmStop(
   name: string,
   { json, connect, timeout }: ConnectOptions & { readonly timeout: string },
 ): Promise<CommandStatus> {
-  const timeoutMs = seconds('--timeout', timeout) * 1000
+  const timeoutMs = secondsOption('--timeout', timeout) * 1000
   const outcome = await withConnection(
     connect,
     async (connection) => {
@@ -69,10 +70,50 @@ export async function vmStop(
   return undefined
 }
 
-function seconds(option: string, text: string): number {
-  const value = Number(text)
-  if (text.trim() !== '' && Number.isFinite(value) && value >= 0 && value <= 86_400) return value
-  throw new VmrError('USAGE', `${option} takes seconds, 0 to 86400, not ${JSON.stringify(text.slice(0, 40))}`, {
-    hint: `For example ${option} 30.`,
-  })
+const changes = {
+  reboot: { change: rebootVm, done: 'reboots', already: 'does not run' },
+  reset: { change: resetVm, done: 'was reset', already: 'does not run' },
+  pause: { change: pauseVm, done: 'is paused', already: 'was paused already' },
+  resume: { change: resumeVm, done: 'runs again', already: 'was not paused' },
+} as const
+
+/** Commands that ask nothing but which VM. */
+export async function vmChangePower(
+  { terminal, signal }: CommandContext,
+  which: keyof typeof changes,
+  name: string,
+  { json, connect }: ConnectOptions,
+): Promise<CommandStatus> {
+  const { change, done, already } = changes[which]
+  const changed = await withConnection(
+    connect,
+    (connection) =>
+      withVmLock(name, { signal }, async () => change(connection, await findVm(connection, name, signal), { signal })),
+    signal,
+  )
+  if (json) terminal.json({ name, changed })
+  else terminal.result(`${name} ${changed ? done : already}`)
+  return undefined
+}
+
+export async function vmAutostart(
+  { terminal, signal }: CommandContext,
+  name: string,
+  onOff: string,
+  { json, connect }: ConnectOptions,
+): Promise<CommandStatus> {
+  if (onOff !== 'on' && onOff !== 'off')
+    throw new VmrError('USAGE', `autostart takes on or off, not ${JSON.stringify(onOff.slice(0, 40))}`, {
+      hint: `vmr vm autostart ${name} on`,
+    })
+  const autostart = onOff === 'on'
+  const changed = await withConnection(
+    connect,
+    async (connection) => setAutostart(connection, await findVm(connection, name, signal), autostart, { signal }),
+    signal,
+  )
+  if (json) terminal.json({ name, autostart, changed })
+  else
+    terminal.result(`${name} ${autostart ? 'starts' : 'does not start'} with the host${changed ? '' : ', as before'}`)
+  return undefined
 }

@@ -1,4 +1,4 @@
-import type { Command } from '@commander-js/extra-typings'
+import { type Command, Option } from '@commander-js/extra-typings'
 import { runCommand } from '../run-command.ts'
 import { acceleratorOption, command, connectOption } from './command.ts'
 
@@ -16,6 +16,7 @@ export function vmCommands(program: Command) {
     .option('--testbed <name>', 'where it runs: a file under testbeds', 'lab')
     .addOption(acceleratorOption())
     .addOption(connectOption())
+    .option('--no-addresses', 'leave the guest without the addresses that the testbed has for it')
     .option('--dry-run', 'print the domain XML and change nothing')
     .addHelpText(
       'after',
@@ -38,6 +39,47 @@ export function vmCommands(program: Command) {
     .addOption(connectOption())
     .action((name, options) =>
       runCommand(options, async (context) => (await import('../commands/vm-power.ts')).vmStop(context, name, options)),
+    )
+  command(vm, 'reboot <name>')
+    .description('ask the guest to reboot, by ACPI')
+    .addOption(connectOption())
+    .action((name, options) =>
+      runCommand(options, async (context) =>
+        (await import('../commands/vm-power.ts')).vmChangePower(context, 'reboot', name, options),
+      ),
+    )
+  command(vm, 'reset <name>')
+    .description('restart a VM as its reset button would: the guest learns nothing of it')
+    .addOption(connectOption())
+    .action((name, options) =>
+      runCommand(options, async (context) =>
+        (await import('../commands/vm-power.ts')).vmChangePower(context, 'reset', name, options),
+      ),
+    )
+  command(vm, 'pause <name>')
+    .description('stop the processors of a VM')
+    .addOption(connectOption())
+    .action((name, options) =>
+      runCommand(options, async (context) =>
+        (await import('../commands/vm-power.ts')).vmChangePower(context, 'pause', name, options),
+      ),
+    )
+  command(vm, 'resume <name>')
+    .description('let a paused VM run on')
+    .addOption(connectOption())
+    .action((name, options) =>
+      runCommand(options, async (context) =>
+        (await import('../commands/vm-power.ts')).vmChangePower(context, 'resume', name, options),
+      ),
+    )
+  command(vm, 'autostart <name> <on|off>')
+    .description('whether a VM starts with the host')
+    .addOption(connectOption())
+    .addHelpText('after', '\nExample:\n  $ vmr vm autostart r1 on')
+    .action((name, onOff, options) =>
+      runCommand(options, async (context) =>
+        (await import('../commands/vm-power.ts')).vmAutostart(context, name, onOff, options),
+      ),
     )
   command(vm, 'delete <name>')
     .description('remove a VM and what vmr made for it')
@@ -93,5 +135,46 @@ export function vmCommands(program: Command) {
       runCommand(options, async (context) =>
         (await import('../commands/vm-console.ts')).vmConsole(context, name, options),
       ),
+    )
+  command(vm, 'logs <name>')
+    .description('what the guest wrote to its serial console, or QEMU to its log')
+    .option('--qemu', 'the log of QEMU')
+    .option('-n, --lines <count>', 'only the last lines', '200')
+    .option('--follow', 'and what comes, until Ctrl-C')
+    .addOption(connectOption())
+    .addHelpText('after', '\nExample:\n  $ vmr vm logs r1 --follow')
+    .action((name, options) =>
+      runCommand(options, async (context) => (await import('../commands/vm-logs.ts')).vmLogs(context, name, options)),
+    )
+  command(vm, 'events [name]')
+    .description('what happens to VMs, as it happens, until Ctrl-C; with --json one object a line')
+    .addOption(connectOption())
+    .addHelpText('after', '\nExample:\n  $ vmr vm events r1 --json')
+    .action((name, options) =>
+      runCommand(options, async (context) =>
+        (await import('../commands/vm-events.ts')).vmEvents(context, name, options),
+      ),
+    )
+  command(vm, 'wait <name>')
+    .description('wait until a VM is in a state: stopped, or ready on its console')
+    .addOption(
+      new Option('--for <state>', 'what to wait for')
+        .choices(['console', 'stopped'] as const)
+        .default('console' as const),
+    )
+    .option('--timeout <seconds>', 'how long to wait', '300')
+    .addOption(connectOption())
+    .addHelpText('after', '\nExample:\n  $ vmr vm wait r1 --for stopped --timeout 60')
+    .action((name, options) =>
+      runCommand(options, async (context) => (await import('../commands/vm-wait.ts')).vmWait(context, name, options)),
+    )
+  command(vm, 'stats <name>')
+    .description('rates of each NIC and use of the processor, measured over an interval')
+    .option('--interval <seconds>', 'what is averaged over', '1')
+    .option('--watch', 'again and again, until Ctrl-C')
+    .addOption(connectOption())
+    .addHelpText('after', '\nExample:\n  $ vmr vm stats r1 --watch')
+    .action((name, options) =>
+      runCommand(options, async (context) => (await import('../commands/vm-stats.ts')).vmStats(context, name, options)),
     )
 }
