@@ -57,7 +57,8 @@ export function throughputChart({ figures, unreachable }: FigureGroup): Promise<
   const lost = unreachable.map((cell) => ({
     mode: modeLabel(cell),
     family: familyLabel(cell.family),
-    lost: 'nothing arrives',
+    label: 'nothing arrives',
+    lost: true,
   }))
   const values = [...measured, ...lost]
   return drawn({
@@ -79,12 +80,13 @@ export function throughputChart({ figures, unreachable }: FigureGroup): Promise<
         encoding: { x: { field: 'limit', ...rateAxis } },
       },
       {
-        mark: { type: 'text', align: 'left', baseline: 'middle', color: 'var(--on-bar)', fontSize: 10.5 },
-        encoding: { x: { datum: 0, ...rateAxis }, xOffset: { value: 5 }, text: { field: 'label' } },
-      },
-      {
-        mark: { type: 'text', align: 'left', baseline: 'middle', color: 'var(--bad)', fontSize: 10.5 },
-        encoding: { x: { datum: 0, ...rateAxis }, xOffset: { value: 5 }, text: { field: 'lost' } },
+        mark: { type: 'text', align: 'left', baseline: 'middle', fontSize: 10.5 },
+        encoding: {
+          x: { datum: 0, ...rateAxis },
+          xOffset: { value: 5 },
+          text: { field: 'label' },
+          color: { condition: { test: 'datum.lost', value: 'var(--bad)' }, value: 'var(--on-bar)' },
+        },
       },
     ],
   })
