@@ -349,6 +349,8 @@ export function restoreScript(state: InterfaceState, { sameLink, limitSeconds }:
     'done',
     '[ "$found" = $n ] || { ip link set dev "$found" down; ip link set dev "$found" name $n || exit 1; }',
     'cd /proc/sys/net || exit 1',
+    // The kernel shows a link in /sys before its protocols have theirs (register_netdevice calls device_add first).
+    `until [ -d ipv4/conf/$n ] && { [ ! -d ipv6 ] || [ -d ipv6/conf/$n ]; }; do (( SECONDS < ${limitSeconds} )) || exit ${notBack}; read -r -t ${pollSeconds} -u 9; done`,
     'put() { printf "%s\\n" "$2" >"$1" || failed=1; }',
     ...vlans.flatMap((vlan) =>
       vlan.vlan === undefined
