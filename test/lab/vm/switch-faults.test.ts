@@ -110,7 +110,7 @@ describe('a switch that meets a fault ends in the old mode or the new one, and',
   it('an uplink that vanishes half-way leaves a switch that is finished once it is back', async () => {
     await assert.rejects(
       switchTo('macvtap-trust', () => ip('link', 'delete', 'dev', uplink)),
-      says('LIBVIRT_FAILED', /vmrt-faults could not be brought back: .*vmrt-up2.*vmr cleanup/s),
+      says('UPLINK_NOT_FOUND', /vmrt-faults could not be brought back: .*vmrt-up2.*vmr cleanup/s),
     )
     await makeStandingLab(vm.testbed, {})
     await vm.closeConsole()
