@@ -1,13 +1,20 @@
 /*
- * Runs every test: those that need nothing of the host beside those that have the host to themselves, so that the whole
- * takes little more than the longer half. Ends with one closing line for both.
+ * Runs every test: those that share nothing with others beside those that share this host's libvirt and the lab's names,
+ * so that the whole takes little more than the longer half. Ends with one closing line for both.
  */
 import { execa } from 'execa'
 import { addCounts, closingLine, type TestCounts } from './closing-line.ts'
 
+/** Folders of tests whose guests, namespaces and files are their own. */
+const unshared = ['image', 'report', 'serial', 'shell']
+
 const halves = [
-  { name: 'on this host', spec: ['test/lab/**/*.test.ts'], shown: 'inherit' },
-  { name: 'without a host', spec: ['test/!(lab)/**/*.test.ts'], shown: 'pipe' },
+  { name: 'with libvirt and the lab', spec: [`test/lab/!(${unshared.join('|')})/**/*.test.ts`], shown: 'inherit' },
+  {
+    name: 'with nothing that is shared',
+    spec: ['test/!(lab)/**/*.test.ts', `test/lab/{${unshared.join(',')}}/**/*.test.ts`],
+    shown: 'pipe',
+  },
 ] as const
 
 interface HalfResult {

@@ -13,7 +13,7 @@ import { readRun } from '../../../src/results/run-folder.ts'
 const run = promisify(execFile)
 const cli = join(packageRoot(), 'dist', 'cli.js')
 /** More moments on request: each costs a run's start. */
-const kills = Number(process.env.VMR_TEST_KILLS ?? 4)
+const kills = Number(process.env.VMR_TEST_KILLS ?? 2)
 /** Of a run whose cells take about this long together. */
 const longestMs = 16_000
 

@@ -49,7 +49,11 @@ describe('diagnosis of a VM on host bridges', function () {
   const everything = async () => {
     const machines = [localShell, lab.vm.guest, ...lab.vm.pcs.map(({ shell }) => shell)]
     const states = await Promise.all(machines.map((shell) => readMachineState(shell)))
-    return states.map(({ links, routes, groups, sysctls, firewall }) => ({ links, routes, groups, sysctls, firewall }))
+    return states.map(({ links, routes, groups, sysctls, firewall }) => ({
+      ...{ links, routes, groups, sysctls },
+      // Its rules, not what they have counted meanwhile.
+      firewall: JSON.stringify(firewall ?? null).replaceAll(/(packets|bytes)\W+\d+/g, '$1'),
+    }))
   }
 
   it('finds nothing wrong with what works, within 90 s, and leaves every machine as it was', async () => {
