@@ -34,9 +34,9 @@ dist/cli.js: $(sources)
 demo: setup build ## Measure bridge, macvtap and macvtap-trust with IPv4 and IPv6 on the embedded lab
 	@scripts/setup/demo.sh
 
-test: setup test-setup build ## Run every test
+test: setup test-setup build ## Run every test, or the files in TESTS
 	@$(as_root) 'test real links, namespaces and VMs' \
-		node --import tsx scripts/test/run-tests.ts
+		node --import tsx scripts/test/run-tests.ts $(TESTS)
 
 coverage: setup test-setup build ## Run every test and report what they cover in coverage/
 	@$(as_root) 'test real links, namespaces and VMs' \
