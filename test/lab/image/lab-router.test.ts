@@ -4,6 +4,7 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { execa } from 'execa'
+import { cacheDirectory } from '../../../src/config/paths.ts'
 import { buildLabImage, type LabImage } from '../../../src/image/lab-image.ts'
 import { localShell } from '../../../src/shell/local.ts'
 import { configurationPrompt, operationalPrompt, type QemuGuest, startQemu } from './qemu-guest.ts'
@@ -42,15 +43,13 @@ describe('lab router under QEMU', function () {
   this.timeout(180_000)
   // One guest serves all: what follows a failure would only fail with it.
   this.bail(true)
-  let cache: string
   let image: LabImage
   let guest: QemuGuest
   let sshPort: number
   let recording: readonly RecordedStep[]
 
   before(async () => {
-    cache = process.env.VMR_TEST_IMAGE_CACHE ?? (await mkdtemp(join(tmpdir(), 'vmr-image-')))
-    image = await buildLabImage({ cacheDirectory: cache, shell: localShell })
+    image = await buildLabImage({ cacheDirectory: cacheDirectory(), shell: localShell })
     recording = await readRecording(join(import.meta.dirname, '../../fixtures/vyos-1.4.1-console.ndjson'))
     sshPort = await freePort()
     guest = startQemu(image, { sshPort })
@@ -58,7 +57,6 @@ describe('lab router under QEMU', function () {
   })
   after(async () => {
     await guest?.stop()
-    if (process.env.VMR_TEST_IMAGE_CACHE === undefined) await rm(cache, { recursive: true, force: true })
   })
 
   const operational = (command: string) => guest.type(`${command}\r`, operationalPrompt)
@@ -228,12 +226,10 @@ describe('lab router under QEMU', function () {
 describe('lab router under QEMU with a slow command line', function () {
   this.timeout(180_000)
   this.bail(true)
-  let cache: string
   let guest: QemuGuest
 
   before(async () => {
-    cache = process.env.VMR_TEST_IMAGE_CACHE ?? (await mkdtemp(join(tmpdir(), 'vmr-image-')))
-    const image = await buildLabImage({ cacheDirectory: cache, shell: localShell })
+    const image = await buildLabImage({ cacheDirectory: cacheDirectory(), shell: localShell })
     guest = startQemu(image, { sshPort: await freePort(), arguments: 'vmr.latency_ms=1000' })
     await guest.awaitOutput(/login: $/, 90_000)
     await guest.type('vyos\r', /Password: $/)
@@ -241,7 +237,6 @@ describe('lab router under QEMU with a slow command line', function () {
   })
   after(async () => {
     await guest?.stop()
-    if (process.env.VMR_TEST_IMAGE_CACHE === undefined) await rm(cache, { recursive: true, force: true })
   })
 
   it('takes the asked time for each command, and decorates errors while the pager is on', async () => {

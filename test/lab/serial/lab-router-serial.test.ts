@@ -4,6 +4,7 @@ import type { Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { networkConfigSchema } from '../../../src/config/network-config.ts'
+import { cacheDirectory } from '../../../src/config/paths.ts'
 import { buildLabImage } from '../../../src/image/lab-image.ts'
 import type { VyosPath } from '../../../src/os/vyos/path.ts'
 import { changeConfiguration, readConfiguration, runOperational } from '../../../src/os/vyos/transaction.ts'
@@ -55,8 +56,7 @@ describe('lab router on its serial console', function () {
 
   before(async () => {
     folder = await mkdtemp(join(tmpdir(), 'vmr-serial-'))
-    const cacheDirectory = process.env.VMR_TEST_IMAGE_CACHE ?? folder
-    guest = startSerialGuest(await buildLabImage({ cacheDirectory, shell: localShell }), folder)
+    guest = startSerialGuest(await buildLabImage({ cacheDirectory: cacheDirectory(), shell: localShell }), folder)
     stream = await guest.console()
   })
   after(async () => {
