@@ -21,8 +21,8 @@ const longest = [
   'test/lab/bench/faulty-run.test.ts',
 ]
 
-/** These compare times, so they have the machine to themselves. */
-const timed = ['test/lab/vm/boot-time.test.ts']
+/** These hold times and rates to limits, so they have the machine to themselves. */
+const timed = ['test/lab/testbed/lab.test.ts', 'test/lab/vm/boot-time.test.ts']
 
 /** A private host reaches no archive of Debian packages. */
 const needPackages = ['test/lab/image/build.test.ts']
