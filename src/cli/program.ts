@@ -8,6 +8,7 @@ import { imageCommands } from './program/image.ts'
 import { labCommands } from './program/lab.ts'
 import { nicCommands } from './program/nic.ts'
 import { reportCommand } from './program/report.ts'
+import { schemaCommand } from './program/schema.ts'
 import { vmCommands } from './program/vm.ts'
 import { runCommand } from './run-command.ts'
 
@@ -45,6 +46,7 @@ Exit status:
   diagnoseCommand(program)
   reportCommand(program)
   doctorCommand(program)
+  schemaCommand(program)
 
   command(program, 'cleanup')
     .description('remove what killed runs left behind: VMs, namespaces, links, processes')

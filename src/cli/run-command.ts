@@ -41,13 +41,13 @@ function endQuietlyWhenReaderIsGone(): void {
 function reportError(terminal: Terminal, error: unknown, output: OutputOptions): void {
   if (!isVmrError(error)) {
     const detail = error instanceof Error ? (error.stack ?? error.message) : String(error)
-    if (output.json) terminal.json({ error: { code: 'INTERNAL', message: String(error) } })
+    if (output.json) terminal.json<'error'>({ error: { code: 'INTERNAL', message: String(error) } })
     terminal.notice(`vmr: internal error: ${detail}`)
     terminal.notice('  This is a defect in vmr; please report it with the command that you ran.')
     return
   }
   const { code, message, hint } = error
-  if (output.json) terminal.json({ error: { code, message, ...(hint === undefined ? {} : { hint }) } })
+  if (output.json) terminal.json<'error'>({ error: { code, message, ...(hint === undefined ? {} : { hint }) } })
   terminal.notice(`vmr: ${message}`)
   if (hint !== undefined) terminal.notice(`  ${hint}`)
   if (output.debug) terminal.notice(error.stack ?? '')

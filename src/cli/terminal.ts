@@ -1,4 +1,5 @@
 import { styleText } from 'node:util'
+import type { Output, OutputName } from './output/outputs.ts'
 
 type TextStyle = Parameters<typeof styleText>[0]
 
@@ -13,7 +14,10 @@ export interface Terminal {
   readonly interactive: boolean
   readonly columns: number
   result(text: string): void
-  json(value: unknown): void
+  /** `json<'vm list'>(vms)`: what that command's published schema says, for a command that has been given --json. */
+  json<Name extends OutputName = never>(value: Output<Name>): void
+  /** The same on one line, for output that goes on. */
+  jsonLine<Name extends OutputName = never>(value: Output<Name>): void
   notice(text: string): void
   warn(text: string): void
   style(style: TextStyle, text: string): string
@@ -42,6 +46,7 @@ export function createTerminal({ stdout, stderr, env }: TerminalStreams): Termin
     columns: stdout.columns ?? 120,
     result: (text) => void stdout.write(`${text}\n`),
     json: (value) => void stdout.write(`${JSON.stringify(value, null, 2)}\n`),
+    jsonLine: (value) => void stdout.write(`${JSON.stringify(value)}\n`),
     notice: (text) => void stderr.write(`${text}\n`),
     warn: (text) => void stderr.write(`${paint(errorColour, 'yellow', 'warning:')} ${text}\n`),
     style: (style, text) => paint(colour, style, text),

@@ -30,13 +30,3 @@ export function runReport({ manifest, cells }: Run, folder: string): RunReport {
     cells: [...cells],
   }
 }
-
-/** JSON schemas (draft 2020-12) of what vmr writes about a run, by name. */
-export function resultsJsonSchemas(): Readonly<Record<'report' | 'manifest' | 'cell', unknown>> {
-  const schemaOf = (schema: z.ZodType) => z.toJSONSchema(schema, { io: 'output' })
-  return {
-    report: schemaOf(runReportSchema),
-    manifest: schemaOf(manifestSchema),
-    cell: schemaOf(cellResultSchema),
-  }
-}

@@ -30,7 +30,7 @@ export async function benchPlan(
   requireCells(plan, modes, options.matrix)
   const { visits, impossible, cells, expectedSeconds } = plan
   if (options.json) {
-    terminal.json({
+    terminal.json<'bench plan'>({
       title: matrix.title,
       expectedSeconds,
       cells: cells.map(({ id }) => id),

@@ -34,7 +34,7 @@ export async function benchList(
     ...tally(manifest.planned, cells),
   }))
   if (json) {
-    terminal.json({ runs: rows, unreadable })
+    terminal.json<'bench list'>({ runs: rows, unreadable })
     return undefined
   }
   for (const message of unreadable) terminal.warn(message)
@@ -56,7 +56,7 @@ export async function benchShow(
 ): Promise<CommandStatus> {
   const folder = await findRun(name, results)
   const run = await readRun(folder)
-  if (json) terminal.json(runReport(run, folder))
+  if (json) terminal.json<'bench show'>(runReport(run, folder))
   else terminal.result(terminalTable(run, { colour: terminal.colour }))
   return undefined
 }
@@ -69,7 +69,7 @@ export async function benchCompare(
 ): Promise<CommandStatus> {
   const [first, second] = [await readRun(await findRun(before, results)), await readRun(await findRun(after, results))]
   const comparison = compareRuns(first, second, second.manifest.seed)
-  if (json) terminal.json({ before: first.manifest.run, after: second.manifest.run, ...comparison })
+  if (json) terminal.json<'bench compare'>({ before: first.manifest.run, after: second.manifest.run, ...comparison })
   else {
     const table = newTable(['cell', 'verdict', 'way', 'Mbit/s', 'ratio (95 %)', 'difference'])
     for (const { id, before: was, after: is, throughput } of comparison.cells) {
@@ -116,7 +116,7 @@ export async function benchHistory({ terminal }: CommandContext, options: Histor
       (families?.includes(cell.family) ?? true),
   )
   if (options.json) {
-    terminal.json({ cells: history, unreadable })
+    terminal.json<'bench history'>({ cells: history, unreadable })
     return undefined
   }
   for (const message of unreadable) terminal.warn(message)
@@ -149,7 +149,7 @@ export async function benchImport(
   { json, results }: ResultsOptions,
 ): Promise<CommandStatus> {
   const folder = await importRun(path, results)
-  if (json) terminal.json({ folder })
+  if (json) terminal.json<'bench import'>({ folder })
   else terminal.result(`imported: ${folder}`)
   return undefined
 }

@@ -143,7 +143,10 @@ export async function runAndShow({ terminal, signal }: CommandContext, run: Prep
   const judged = await judge(finished, run)
   const report = { ...runReport(finished, finished.folder), exitStatus: judged.exitStatus }
   if (run.json)
-    terminal.json({ ...report, ...(judged.comparison === undefined ? {} : { regressions: judged.regressions }) })
+    terminal.json<'bench run' | 'bench resume'>({
+      ...report,
+      ...(judged.comparison === undefined ? {} : { regressions: judged.regressions }),
+    })
   else {
     terminal.result(terminalTable(finished, { colour: terminal.colour }))
     const { perCellSeconds, cells } = report.overhead

@@ -20,7 +20,7 @@ export async function cleanup(
     const leftovers = journals.flatMap(({ purpose, steps }) =>
       [...steps].reverse().map(({ step }) => ({ of: purpose, what: describeStep(step) })),
     )
-    if (json) terminal.json({ wouldRemove: leftovers })
+    if (json) terminal.json<'cleanup'>({ wouldRemove: leftovers })
     else if (leftovers.length === 0) terminal.result('nothing is left behind')
     else for (const { of, what } of leftovers) terminal.result(`would remove ${what} (${of})`)
     return undefined
@@ -28,7 +28,7 @@ export async function cleanup(
   const undone: UndoneStep[] = []
   await cleanUp({ directory, executors: undoExecutors, signal, onStep: (step) => undone.push(step) })
   const removed = undone.map(({ step, outcome }) => ({ what: describeStep(step), outcome }))
-  if (json) terminal.json({ removed })
+  if (json) terminal.json<'cleanup'>({ removed })
   else if (removed.length === 0) terminal.result('nothing is left behind')
   else
     for (const { what, outcome } of removed) terminal.result(`${outcome === 'undone' ? 'removed' : outcome}: ${what}`)

@@ -23,6 +23,7 @@ import { liveFacts } from '../../vm/switch/finish-switch.ts'
 import { withVmLock } from '../../vm/vm-lock.ts'
 import type { CommandContext, CommandStatus } from '../context.ts'
 import { diagnosisText } from '../diagnosis-text.ts'
+import type { Output } from '../output/outputs.ts'
 import { withProgress } from '../progress.ts'
 
 interface DiagnoseOptions {
@@ -64,7 +65,7 @@ export async function diagnose(
       throw writeError(`the evidence ${options.save}`, error, { permission: 'Choose another file with --save.' })
     }
   }
-  if (options.json) terminal.json(asJson(outcome))
+  if (options.json) terminal.json<'diagnose'>(asJson(outcome))
   else {
     terminal.result(diagnosisText(evidence, diagnosis, proofs))
     for (const line of applied) terminal.result(`applied: ${line}`)
@@ -216,7 +217,7 @@ async function readEvidence(file: string): Promise<Evidence> {
   })
 }
 
-function asJson({ evidence, diagnosis, proofs, applied }: Outcome): unknown {
+function asJson({ evidence, diagnosis, proofs, applied }: Outcome): Output<'diagnose'> {
   const { verdict, named, broken, notes } = diagnosis
   return {
     vm: evidence.vm.name,

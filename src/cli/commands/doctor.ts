@@ -42,7 +42,7 @@ export async function doctor({ terminal, signal }: CommandContext, options: Doct
     for (const { commands } of fixes) for (const argv of commands) await runChecked(localShell, argv, { signal })
   const findings = fixes.length > 0 && !options.dryRun ? await look() : before
   const words = fixes.map((fix) => fix.words)
-  if (options.json) terminal.json({ findings, [options.dryRun ? 'wouldFix' : 'fixed']: words })
+  if (options.json) terminal.json<'doctor'>({ findings, [options.dryRun ? 'wouldFix' : 'fixed']: words })
   else {
     for (const line of linesOf(findings, terminal)) terminal.result(line)
     for (const each of words) terminal.result(`${options.dryRun ? 'would' : 'done:'} ${each}`)

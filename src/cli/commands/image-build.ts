@@ -28,7 +28,7 @@ export async function imageBuild(
       refresh: refresh === true,
     }),
   )
-  if (json) terminal.json(image)
+  if (json) terminal.json<'image build'>(image)
   else {
     terminal.result(`lab router image ${image.digest}`)
     terminal.result(`  kernel     ${image.kernel}`)

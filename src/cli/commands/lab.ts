@@ -15,7 +15,7 @@ const testbedName = 'lab'
 export async function labUpCommand({ terminal, signal }: CommandContext, { json }: LabOptions): Promise<CommandStatus> {
   const testbed = await loadTestbed(testbedName)
   const made = await withProgress(terminal, 'lab', (report) => makeStandingLab(testbed, { signal, onProgress: report }))
-  if (json) terminal.json({ made })
+  if (json) terminal.json<'lab up'>({ made })
   else terminal.result(made.length === 0 ? 'the lab is up' : `the lab is up; made ${made.join(', ')}`)
   return undefined
 }
@@ -33,7 +33,7 @@ export async function labDownCommand(
       if (outcome === 'undone') removed.push(describeStep(step))
     },
   })
-  if (json) terminal.json({ removed })
+  if (json) terminal.json<'lab down'>({ removed })
   else terminal.result(removed.length === 0 ? 'the lab is down' : `the lab is down; removed ${removed.join(', ')}`)
   return undefined
 }
@@ -43,7 +43,7 @@ export async function labStatusCommand(
   { json }: LabOptions,
 ): Promise<CommandStatus> {
   const status = await labStatus(await loadTestbed(testbedName), { signal })
-  if (json) terminal.json(status)
+  if (json) terminal.json<'lab status'>(status)
   else {
     terminal.result(`the lab is ${status.state}`)
     for (const { name, there } of status.parts) terminal.result(`  ${there ? 'there  ' : 'missing'}  ${name}`)

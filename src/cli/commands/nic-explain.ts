@@ -24,7 +24,7 @@ export async function nicExplain(
     const said = acceptance(mode)
     if (json) {
       const { element, ...told } = mode
-      terminal.json({
+      terminal.json<'nic explain'>({
         ...told,
         hostNeeds: hostNeeds(mode),
         hotSwitch: hotSwitch(mode),

@@ -15,7 +15,7 @@ export async function nicList(context: CommandContext, { json, connect }: NicLis
     [...all.values()].sort((left, right) => (left.name < right.name ? -1 : 1)),
   )
   if (json) {
-    terminal.json({
+    terminal.json<'nic list'>({
       libvirt: libvirtVersion ?? null,
       modes: modes.map((mode) => ({
         name: mode.name,

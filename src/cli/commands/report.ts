@@ -28,7 +28,7 @@ export async function report(
   const folder = await findRun(name, results)
   const run = await readRun(folder)
   if (json) {
-    terminal.json(runReport(run, folder))
+    terminal.json<'report'>(runReport(run, folder))
     return undefined
   }
   const text = await rendered(run, format, terminal.colour && output === undefined)

@@ -87,7 +87,7 @@ export async function vmCreate(
   })
   const { plan, created, accelerator, reason } = outcome
   if (created === undefined) {
-    if (options.json) terminal.json({ name, xml: plan.xml })
+    if (options.json) terminal.json<'vm create'>({ name, xml: plan.xml })
     else terminal.result(plan.xml)
     return undefined
   }
@@ -99,7 +99,14 @@ export async function vmCreate(
   }))
   const readyAfterSeconds = Number((created.readyAfterMs / 1000).toFixed(2))
   if (options.json)
-    terminal.json({ name, uuid: plan.uuid, accelerator, nics, readyAfterSeconds, retried: created.retried })
+    terminal.json<'vm create'>({
+      name,
+      uuid: plan.uuid,
+      accelerator,
+      nics,
+      readyAfterSeconds,
+      retried: created.retried,
+    })
   else {
     terminal.result(`${name} runs (${plan.os === 'vyos' ? 'VyOS' : 'lab router, not VyOS'}; ${accelerator}: ${reason})`)
     for (const nic of nics) terminal.result(`  ${nic.name}  ${nic.mode} on ${nic.uplink ?? 'nothing'}  ${nic.mac}`)

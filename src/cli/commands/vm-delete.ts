@@ -27,7 +27,7 @@ export async function vmDelete(
       const running = await isRunning(connection, vm, signal)
       if (dryRun) {
         const what = `${running ? 'the running VM' : 'the VM'} ${name}, the disks made for it, its serial log, and bridges that only it uses`
-        if (json) terminal.json({ name, running, wouldRemove: what })
+        if (json) terminal.json<'vm delete'>({ name, running, wouldRemove: what })
         else terminal.result(`would remove ${what}`)
         return undefined
       }
@@ -41,7 +41,7 @@ export async function vmDelete(
           if (outcome === 'undone') removed.push(describeStep(step))
         },
       })
-      if (json) terminal.json({ name, removed })
+      if (json) terminal.json<'vm delete'>({ name, removed })
       else terminal.result(`${name} is removed`)
       return undefined
     },

@@ -26,7 +26,7 @@ export async function vmEvents(
       )
       for await (const { domain: of, ...event } of events) {
         const at = new Date().toISOString()
-        if (json) terminal.result(JSON.stringify({ at, name: of.name, uuid: of.uuid, ...event }))
+        if (json) terminal.jsonLine<'vm events'>({ at, name: of.name, uuid: of.uuid, ...event })
         else terminal.result(`${at}  ${of.name}  ${wordsFor(event)}`)
       }
     },

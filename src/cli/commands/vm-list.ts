@@ -28,7 +28,7 @@ export async function vmList(
     },
     signal,
   )
-  if (json) terminal.json(vms)
+  if (json) terminal.json<'vm list'>(vms)
   else if (vms.length === 0) terminal.result('no VMs; make one with `vmr vm create r1 --nic macvtap`')
   else {
     const table = new Table({

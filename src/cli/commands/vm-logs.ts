@@ -37,7 +37,8 @@ export async function vmLogs(
   if (follow) {
     const running = await localShell.start(tail, { signal })
     for await (const line of running.lines)
-      terminal.result(json ? JSON.stringify({ line: plainLine(line) }) : plainLine(line))
+      if (json) terminal.jsonLine<'vm logs'>({ line: plainLine(line) })
+      else terminal.result(plainLine(line))
     return undefined
   }
   const { stdout, stderr, exitCode } = await localShell.run(tail, { signal, maxOutputBytes: 256 * 1024 * 1024 })
@@ -46,7 +47,7 @@ export async function vmLogs(
       hint: 'A VM that never ran has none; libvirt’s logs are for root.',
     })
   const shown = stdout.split('\n').map(plainLine)
-  if (json) terminal.json({ name, file, lines: shown.slice(0, -1) })
+  if (json) terminal.json<'vm logs'>({ name, file, lines: shown.slice(0, -1) })
   else terminal.result(shown.join('\n').trimEnd())
   return undefined
 }

@@ -43,7 +43,7 @@ export async function vmStart(
     },
     signal,
   )
-  if (json) terminal.json({ name, ...outcome })
+  if (json) terminal.json<'vm start'>({ name, ...outcome })
   else if (!outcome.started) terminal.result(`${name} runs already`)
   else terminal.result(`${name} runs; console ready after ${outcome.readyAfterSeconds} s`)
   return undefined
@@ -63,7 +63,7 @@ export async function vmStop(
     },
     signal,
   )
-  if (json) terminal.json({ name, ...outcome })
+  if (json) terminal.json<'vm stop'>({ name, ...outcome })
   else if (outcome.how === 'was not running') terminal.result(`${name} was not running`)
   else if (outcome.how === 'shut down') terminal.result(`${name} shut down in ${outcome.seconds.toFixed(1)} s`)
   else terminal.result(`${name} did not shut down in ${timeout} s and was ended`)
@@ -91,7 +91,7 @@ export async function vmChangePower(
       withVmLock(name, { signal }, async () => change(connection, await findVm(connection, name, signal), { signal })),
     signal,
   )
-  if (json) terminal.json({ name, changed })
+  if (json) terminal.json<'vm reboot' | 'vm reset' | 'vm pause' | 'vm resume'>({ name, changed })
   else terminal.result(`${name} ${changed ? done : already}`)
   return undefined
 }
@@ -112,7 +112,7 @@ export async function vmAutostart(
     async (connection) => setAutostart(connection, await findVm(connection, name, signal), autostart, { signal }),
     signal,
   )
-  if (json) terminal.json({ name, autostart, changed })
+  if (json) terminal.json<'vm autostart'>({ name, autostart, changed })
   else
     terminal.result(`${name} ${autostart ? 'starts' : 'does not start'} with the host${changed ? '' : ', as before'}`)
   return undefined

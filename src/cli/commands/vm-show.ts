@@ -47,7 +47,7 @@ export async function vmShow(
     },
     signal,
   )
-  if (json) terminal.json(shown)
+  if (json) terminal.json<'vm show'>(shown)
   else {
     const { nics, ...facts } = shown
     for (const [key, value] of Object.entries(facts))

@@ -32,8 +32,8 @@ export async function vmStats(
         const after = await readCounters(connection, vm, signal)
         const rates = ratesBetween(before, after)
         before = after
-        if (json && watch) terminal.result(JSON.stringify({ at: new Date().toISOString(), name, ...rates }))
-        else if (json) terminal.json({ name, ...rates })
+        if (json && watch) terminal.jsonLine<'vm stats'>({ at: new Date().toISOString(), name, ...rates })
+        else if (json) terminal.json<'vm stats'>({ name, ...rates })
         else for (const line of linesOf(rates)) terminal.result(line)
       } while (watch)
     },

@@ -19,6 +19,7 @@ import {
 } from '../../vm/switch/switch-vm.ts'
 import { withVmLock } from '../../vm/vm-lock.ts'
 import type { CommandContext, CommandStatus } from '../context.ts'
+import type { Output } from '../output/outputs.ts'
 import { type ReportProgress, withProgress } from '../progress.ts'
 import type { Terminal } from '../terminal.ts'
 
@@ -98,7 +99,7 @@ export async function vmSwitch(
       signal,
     ),
   )
-  if (options.json) terminal.json(asJson(name, outcome))
+  if (options.json) terminal.json<'vm switch'>(asJson(name, outcome))
   else print(terminal, name, outcome)
   return undefined
 }
@@ -139,7 +140,7 @@ async function verify({
   return findings
 }
 
-function asJson(name: string, outcome: Outcome): unknown {
+function asJson(name: string, outcome: Outcome): Output<'vm switch'> {
   if (outcome.kind === 'planned')
     return {
       name,

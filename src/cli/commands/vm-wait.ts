@@ -47,7 +47,7 @@ export async function vmWait(
     signal,
   )
   const seconds = Number(((performance.now() - start) / 1000).toFixed(2))
-  if (json) terminal.json({ name, state, seconds })
+  if (json) terminal.json<'vm wait'>({ name, state, seconds })
   else terminal.result(state === 'stopped' ? `${name} is stopped` : `${name} is ready on its console`)
   return undefined
 }

@@ -31,7 +31,7 @@ export async function vmXml(
     },
     signal,
   )
-  if (json) terminal.json(diff ? { name, diff: text } : { name, xml: text })
+  if (json) terminal.json<'vm xml'>(diff ? { name, diff: text } : { name, xml: text })
   else terminal.result(text === '' ? 'the running VM is as defined' : text.trimEnd())
   return undefined
 }

@@ -1,11 +1,13 @@
 import { type Command, Option } from '@commander-js/extra-typings'
 
-/** Options that every command has, so that scripts and bug reports work the same everywhere. */
+/** A command whose output is not data: a terminal session, a schema. */
+export function plainCommand<const Usage extends string>(parent: Command, usage: Usage) {
+  return parent.command(usage).option('--debug', 'show the cause and the stack of an error')
+}
+
+/** A command with the options that all have, so that scripts and bug reports work the same everywhere. */
 export function command<const Usage extends string>(parent: Command, usage: Usage) {
-  return parent
-    .command(usage)
-    .option('--json', 'print the result as JSON')
-    .option('--debug', 'show the cause and the stack of an error')
+  return plainCommand(parent, usage).option('--json', 'print the result as JSON')
 }
 
 export const acceleratorOption = () =>

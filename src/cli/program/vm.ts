@@ -1,6 +1,6 @@
 import { type Command, Option } from '@commander-js/extra-typings'
 import { runCommand } from '../run-command.ts'
-import { acceleratorOption, command, connectOption } from './command.ts'
+import { acceleratorOption, command, connectOption, plainCommand } from './command.ts'
 
 export function vmCommands(program: Command) {
   const vm = program.command('vm').description('router VMs')
@@ -127,7 +127,7 @@ export function vmCommands(program: Command) {
     .action((name, options) =>
       runCommand(options, async (context) => (await import('../commands/vm-xml.ts')).vmXml(context, name, options)),
     )
-  command(vm, 'console <name>')
+  plainCommand(vm, 'console <name>')
     .description('the serial console; Ctrl-] leaves')
     .option('--force', 'take the console over from another client')
     .addOption(connectOption())

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { connectOnPrivateHost } from './host-of-its-own.ts'
+import { connectOnPrivateHost } from './private-host.ts'
 
 /** The system's bus and polkit, and a libvirtd that asks it about everybody but root. */
 const polkit = (rule: string) => `

@@ -1,5 +1,7 @@
+import { join } from 'node:path'
 import { execa } from 'execa'
 
+const privateHost = join(import.meta.dirname, '../../../scripts/test/private-host.sh')
 const library = JSON.stringify(new URL('../../../src/libvirt/index.ts', import.meta.url).href)
 
 /** As nobody, for libvirtd lets root in without asking; prints what connecting gave. */
@@ -26,10 +28,9 @@ export async function connectOnPrivateHost(options: {
     ...(options.user === 'nobody' ? asNobody : []),
     ...[process.execPath, '--import', 'tsx', '--input-type=module', '-e', client],
   ]
-  const { stdout } = await execa(
-    'scripts/test/private-host.sh',
-    ['bash', '-euc', `${options.prepare}\n"$@"`, 'bash', ...words],
-    { env: { VMR_PRIVATE_HOST: '' }, stdin: 'ignore' },
-  )
+  const { stdout } = await execa(privateHost, ['bash', '-euc', `${options.prepare}\n"$@"`, 'bash', ...words], {
+    env: { VMR_PRIVATE_HOST: '' },
+    stdin: 'ignore',
+  })
   return stdout
 }

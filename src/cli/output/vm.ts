@@ -1,0 +1,139 @@
+import { z } from 'zod'
+
+const name = z.string()
+const seconds = z.number().nonnegative()
+const list = <Item extends z.ZodType>(item: Item) => z.array(item).readonly()
+
+const nic = z.object({
+  name: z.string().describe('by which the guest knows it: eth0'),
+  mode: z.string(),
+  mac: z.string(),
+  uplink: z.string().optional(),
+})
+
+const rates = z.object({
+  bitsPerSecond: z.number(),
+  packetsPerSecond: z.number(),
+  dropsPerSecond: z.number(),
+})
+
+const changed = z.object({ name, changed: z.boolean().describe('false: it was so already') })
+
+const vmRates = {
+  name,
+  processor: z.number().describe('1 is one core of the host kept busy'),
+  nics: list(z.object({ device: z.string(), received: rates, sent: rates })),
+}
+
+/** What the commands `vmr vm …` print with --json, by the command's words. */
+export const vmOutputs = {
+  'vm create': z.union([
+    z.object({
+      name,
+      uuid: z.string(),
+      accelerator: z.string(),
+      nics: list(nic),
+      readyAfterSeconds: seconds.describe('from the start of the domain to a login on its console'),
+      retried: z.boolean().describe('the first boot hung'),
+    }),
+    z.object({ name, xml: z.string() }).describe('with --dry-run'),
+  ]),
+  'vm start': z.union([
+    z.object({ name, started: z.literal(true), readyAfterSeconds: seconds, retried: z.boolean() }),
+    z.object({ name, started: z.literal(false) }).describe('it runs already'),
+  ]),
+  'vm stop': z.union([
+    z.object({ name, how: z.literal('was not running') }),
+    z.object({ name, how: z.literal('shut down').describe('by the guest itself'), seconds }),
+    z.object({ name, how: z.literal('ended').describe('by force, when the time was over'), seconds }),
+  ]),
+  'vm reboot': changed,
+  'vm reset': changed,
+  'vm pause': changed,
+  'vm resume': changed,
+  'vm autostart': changed.extend({ autostart: z.boolean() }),
+  'vm delete': z.union([
+    z.object({ name, removed: list(z.string()) }),
+    z.object({ name, running: z.boolean(), wouldRemove: z.string() }).describe('with --dry-run'),
+  ]),
+  'vm switch': z.union([
+    z.object({
+      name,
+      nics: list(
+        z.object({
+          name: z.string(),
+          mac: z.string(),
+          from: z.string(),
+          to: z.string(),
+          how: z.string(),
+          seconds: seconds.describe('from the request to the guest until it had its settings again'),
+          complaints: list(z.string()).describe('what the guest could not set up again'),
+          reachability: list(
+            z.object({
+              family: z.enum(['ipv4', 'ipv6']),
+              direction: z.string(),
+              reachable: z.boolean(),
+              address: z.string(),
+            }),
+          ).optional(),
+        }),
+      ),
+    }),
+    z
+      .object({
+        name,
+        running: z.boolean(),
+        nics: list(
+          z.object({
+            name: z.string(),
+            mac: z.string(),
+            from: z.string(),
+            to: z.string(),
+            how: z.string(),
+            uplink: z.string().optional(),
+            needs: z.looseObject({ kind: z.string() }).optional(),
+          }),
+        ),
+      })
+      .describe('with --dry-run'),
+  ]),
+  'vm list': list(
+    z.object({
+      name,
+      state: z.string(),
+      modes: list(z.string()),
+      definition: z.string(),
+      testbed: z.string().optional(),
+    }),
+  ),
+  'vm show': z.object({
+    name,
+    uuid: z.string(),
+    state: z.string(),
+    definition: z.string(),
+    testbed: z.string().optional(),
+    image: z.string().optional(),
+    os: z.string(),
+    accelerator: z.string().optional(),
+    vcpus: z.number().optional(),
+    memoryMiB: z.number().optional(),
+    serialLog: z.string().optional(),
+    nics: list(nic.extend({ device: z.string().optional(), trust: z.boolean().optional() })),
+  }),
+  'vm xml': z.union([
+    z.object({ name, xml: z.string() }),
+    z.object({ name, diff: z.string().describe('empty: the running VM is as defined') }).describe('with --diff'),
+  ]),
+  'vm logs': z.union([
+    z.object({ name, file: z.string(), lines: list(z.string()) }),
+    z.object({ line: z.string() }).describe('with --follow, one a line'),
+  ]),
+  'vm events': z
+    .looseObject({ at: z.iso.datetime(), name, uuid: z.string(), kind: z.string() })
+    .describe('one a line; more fields by kind'),
+  'vm wait': z.object({ name, state: z.string(), seconds }),
+  'vm stats': z.union([
+    z.object(vmRates),
+    z.object({ at: z.iso.datetime(), ...vmRates }).describe('with --watch, one a line'),
+  ]),
+}
