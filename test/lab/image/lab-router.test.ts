@@ -227,16 +227,30 @@ describe('lab router under QEMU with a slow command line', function () {
   this.timeout(180_000)
   this.bail(true)
   let guest: QemuGuest
+  let boot: string
 
   before(async () => {
     const image = await buildLabImage({ cacheDirectory: cacheDirectory(), shell: localShell })
-    guest = startQemu(image, { sshPort: await freePort(), arguments: 'vmr.latency_ms=1000' })
-    await guest.awaitOutput(/login: $/, 90_000)
+    guest = startQemu(image, {
+      sshPort: await freePort(),
+      arguments: 'vmr.latency_ms=1000 vmr.load_ms=2000 vmr.config_error',
+    })
+    boot = await guest.awaitOutput(/login: $/, 90_000)
     await guest.type('vyos\r', /Password: $/)
     await guest.type('vyos\r', operationalPrompt)
   })
   after(async () => {
     await guest?.stop()
+  })
+
+  it('asks for a login only once the boot configuration is loaded, and warns of its errors at configure', async () => {
+    assert.match(boot, /configure failed!\r\n\r\r\nWelcome to VyOS - vyos ttyS0\r\n\r\nvyos login: $/)
+    assert.match(await guest.type('cut -d. -f1 /proc/uptime\r', operationalPrompt), /\r\n(?:[2-9]|\d\d+)\r\n/)
+    assert.equal(
+      await guest.type('configure\r', configurationPrompt),
+      `configure\r\nWARNING: There was a config error on boot: saving the configuration now could overwrite data.\r\nYou may want to check and reload the boot config\r\n[edit]\r\r\nvyos@vyos# `,
+    )
+    await guest.type('exit\r', operationalPrompt)
   })
 
   it('takes the asked time for each command, and decorates errors while the pager is on', async () => {
@@ -296,6 +310,19 @@ describe('lab router under QEMU with a slow command line', function () {
     assert.match(await guest.type('merge /etc/shadow\r', configurationPrompt), /\r\nNo config file by that name\.\r\n/)
     assert.match(await guest.type('exit\r', configurationPrompt), /Cannot exit: configuration modified\./)
     await guest.type('exit discard\r', operationalPrompt)
+  })
+
+  it('takes no time any more once its latency is set so, and loses the saved file on a full disk as VyOS does', async () => {
+    await guest.type('echo 0 | sudo tee /run/lab-router/latency_ms\r', operationalPrompt)
+    await guest.type('sudo mount -t tmpfs -o size=4k tmpfs /config\r', operationalPrompt)
+    await guest.type('sudo head -c 4096 /dev/zero | sudo tee /config/full >/dev/null\r', operationalPrompt)
+    await guest.type('configure\r', configurationPrompt)
+    const start = performance.now()
+    const saved = await guest.type('save\r', configurationPrompt)
+    assert.match(saved, /^save\r\nTraceback .*\r\nOSError: \[Errno 28\] No space left on device\r\n\[edit\]/s)
+    assert.ok(performance.now() - start < 900)
+    await guest.type('exit\r', operationalPrompt)
+    assert.match(await guest.type('wc -c /config/config.boot; sudo umount /config\r', operationalPrompt), /\r\n0 /)
   })
 
   it('comes back with the active configuration when its configuration service is killed', async () => {

@@ -14,14 +14,22 @@ use LabRouter::Units;
 my $RUN    = '/run/vyos-config';
 my $CONFIG = '/config/config.boot';
 
+# Holds the latency of each command from now on, in milliseconds.
+my $LATENCY = '/run/lab-router/latency_ms';
+
 my ($active, $saved_text, %sessions, @waiting, $committing, $unsaved);
-my $latency = 0;
+my $boot_damage = '';
 
 sub main {
     $SIG{PIPE} = 'IGNORE';
-    my ($argument) = (LabRouter::Kernel::read_text('/proc/cmdline') // '') =~ /\bvmr\.latency_ms=([0-9]{1,6})\b/;
-    $latency = ($argument // 0) / 1000;
-    my $booting = !-e "$RUN/active.boot";
+    my $arguments = LabRouter::Kernel::read_text('/proc/cmdline') // '';
+    my $booting   = !-e "$RUN/active.boot";
+    if ($booting) {
+        LabRouter::Kernel::write_file($LATENCY, "$1\n") if $arguments =~ /\bvmr\.latency_ms=([0-9]{1,6})\b/;
+        print STDERR "[\e[0;32m  OK  \e[0m] Started \e[0;1;39mvyos-router.service\e[0m - VyOS Router.\n";
+        select undef, undef, undef, $1 / 1000 if $arguments =~ /\bvmr\.load_ms=([0-9]{1,6})\b/;
+        $boot_damage = "interfaces {\n    etherned eth0 {\n    }\n}\n" if $arguments =~ /\bvmr\.config_error\b/;
+    }
     load_active($booting);
     # Open for writing too, so that it does not end when the last shell closes it.
     open my $requests, '+<', "$RUN/requests" or die "cannot open $RUN/requests: $!\n";
@@ -51,6 +59,11 @@ sub now {
     return $seconds;
 }
 
+sub latency {
+    my ($milliseconds) = (LabRouter::Kernel::read_text($LATENCY) // '') =~ /\A([0-9]{1,6})\s*\z/;
+    return ($milliseconds // 0) / 1000;
+}
+
 sub next_due {
     return unless @waiting;
     my $left = $waiting[0]{due} - now();
@@ -75,7 +88,7 @@ sub accept_request {
     my ($request) = @_;
     my ($reply, $id, $command, @words) = @$request;
     return unless defined $command && $reply =~ /\A[0-9]{1,10}\z/ && $id =~ /\A[0-9]{1,10}\z/;
-    my $job = { reply => $reply, id => $id, command => $command, words => \@words, due => now() + $latency };
+    my $job = { reply => $reply, id => $id, command => $command, words => \@words, due => now() + latency() };
     if ($command eq 'commit' || $command eq 'load' || $command eq 'merge') {
         if ($committing) {
             return answer($job, 1, "Configuration system temporarily locked due to another commit in progress\n\n");
@@ -180,11 +193,33 @@ sub save {
     my $path = @words ? config_path($words[0]) : $CONFIG;
     return (1, "Cannot save to $words[0]: only files below /config can be written\n") unless defined $path;
     my $text = LabRouter::BootFile::render($active);
-    LabRouter::Kernel::write_file($path, $text, 0660, 0, (getgrnam 'vyattacfg')[2]);
+    my $problem = write_in_place($path, $text);
+    return (1, $problem) if defined $problem;
     ($saved_text, $unsaved) = ($text, 0) if $path eq $CONFIG;
     $session->{level} = [];
     my $pending = LabRouter::Commands::changed($session);
     return (0, $pending ? "Warning: you have uncommitted changes that will not be saved.\n" : '');
+}
+
+# VyOS 1.4 empties the file and then writes it (vyos-1x, vyos-save-config.py): a full disk costs what was saved before.
+# Returns nothing, or what Python says there.
+sub write_in_place {
+    my ($path, $text) = @_;
+    if (open my $file, '>', $path) {
+        my $written = print {$file} $text;
+        if (close $file and $written) {
+            chown 0, (getgrnam 'vyattacfg')[2], $path;
+            chmod 0660, $path;
+            return;
+        }
+    }
+    my ($number, $words) = ($! + 0, "$!");
+    return <<"END";
+Traceback (most recent call last):
+  File "/usr/libexec/vyos/vyos-save-config.py", line 57, in <module>
+    with open(write_file, 'w') as f:
+OSError: [Errno $number] $words
+END
 }
 
 # A name without a slash is in /config, as on VyOS.
@@ -220,7 +255,7 @@ sub operators_file {
 # At boot: the configuration file, applied from nothing. After a crash of this service: what was active.
 sub load_active {
     my ($booting) = @_;
-    $saved_text = LabRouter::Kernel::read_text($CONFIG) // '';
+    $saved_text = $boot_damage . (LabRouter::Kernel::read_text($CONFIG) // '');
     my ($tree, $problems) = LabRouter::BootFile::parse($booting ? $saved_text : LabRouter::Kernel::read_text("$RUN/active.boot"));
     $active = $tree;
     return unless $booting;
@@ -232,7 +267,9 @@ sub load_active {
     LabRouter::Kernel::write_file($CONFIG, $saved_text, 0660, 0, (getgrnam 'vyattacfg')[2]);
     LabRouter::Kernel::write_file("$RUN/active.boot", $saved_text, 0640);
     LabRouter::Kernel::write_file('/tmp/vyos-config-status', @$problems || $status ? "1\n" : "0\n");
-    print STDERR map { "$_\n" } @$problems, $text if @$problems || $status;
+    my $failed = @$problems || $status;
+    print STDERR map { "$_\n" } @$problems, $text if $failed;
+    print STDERR 'Starting VyOS router: migrate configure', $failed ? " failed!\n" : ".\n";
 }
 
 # VyOS notes at boot which NIC it found under which name; a MAC that is set later is taken back to this one.
