@@ -67,6 +67,11 @@ async function makeLink(link: TestbedLink, options: LabUpOptions): Promise<reado
   const { journal, onProgress } = options
   const made: string[] = []
   let ends = await observeLink(link, signalOf(options))
+  if (!ends.namespace && ends.host !== undefined) {
+    // Its other end is gone or going with the namespace. Who deletes it first, the kernel or this, is open.
+    await localShell.run(['ip', 'link', 'delete', 'dev', link.uplink], signalOf(options))
+    ends = await observeLink(link, signalOf(options))
+  }
   for (const part of labParts(link)) {
     if (part.isThere(ends)) continue
     onProgress?.(part.name)

@@ -184,11 +184,19 @@ async function observeEnd(
 ): Promise<End | undefined> {
   const [link] = await readLinks(shell, { ...options, name })
   if (link?.linkinfo?.info_kind !== 'veth') return undefined
-  const [qdiscs, features, acceptRa] = await Promise.all([
-    runChecked(shell, ['tc', '-json', '-details', 'qdisc', 'show', 'dev', name], options),
-    runChecked(shell, ['ethtool', '-k', name], options),
-    runChecked(shell, ['sysctl', '-n', `net/ipv6/conf/${name}/accept_ra`], options),
-  ])
+  let details: readonly [qdiscs: string, features: string, acceptRa: string]
+  try {
+    details = await Promise.all([
+      runChecked(shell, ['tc', '-json', '-details', 'qdisc', 'show', 'dev', name], options),
+      runChecked(shell, ['ethtool', '-k', name], options),
+      runChecked(shell, ['sysctl', '-n', `net/ipv6/conf/${name}/accept_ra`], options),
+    ])
+  } catch (error) {
+    // The kernel takes a veth away some time after the namespace of its other end was deleted.
+    if ((await readLinks(shell, { ...options, name })).length === 0) return undefined
+    throw error
+  }
+  const [qdiscs, features, acceptRa] = details
   const on = new Set([...features.matchAll(/^([a-z-]+): on\b/gm)].map(([, feature]) => feature))
   return {
     link,
