@@ -37,8 +37,9 @@ describe('a running domain', function () {
     const console = await connection.openConsole(running)
     await outputUntil(console, /Press ESC for boot menu/)
     await assert.rejects(connection.openConsole(running), { message: /Active console session exists/ })
-    console.write('\u001b')
-    await outputUntil(console, /Select boot device:/)
+    // What is typed before the BIOS listens is lost.
+    const typing = setInterval(() => console.write('\u001b'), 500)
+    await outputUntil(console, /Select boot device:/).finally(() => clearInterval(typing))
     const ended = once(console, 'end')
     await connection.destroyDomain(running)
     console.resume()
