@@ -1,8 +1,11 @@
 import { renderCommand, type VyosCommand } from './path.ts'
 
+const outcomes = ['committed', 'refused', 'commitFailed', 'saveFailed', 'saveLost'] as const
+
 /** What VyOS answered, command by command. */
 export interface TransactionReport {
-  readonly outcome: 'committed' | 'refused' | 'commitFailed'
+  /** `saveFailed`: committed, and the file is as it was; `saveLost`: committed, and the file is damaged. */
+  readonly outcome: (typeof outcomes)[number]
   readonly answers: readonly VyosAnswer[]
 }
 
@@ -43,6 +46,31 @@ const commitFailures = [
 /** Another operator's commit is under way: this one has not started. */
 const locked = 'temporarily locked due to another commit'
 const lockRetrySeconds = 3
+
+/** Words of a `save` that did not write the file. */
+const saveFailures = ['Traceback', 'No space left', 'Permission denied', 'Invalid command', 'Cannot save', 'Error']
+const bootFile = '/config/config.boot'
+/**
+ * VyOS empties its file before it writes it, so that a full disk costs what was saved before: that is kept beside until
+ * the new file has its last line, the version footer.
+ */
+const saving = [
+  '  vmr_kept=$(mktemp)',
+  `  if cp ${bootFile} "$vmr_kept" >"$vmr_out" 2>&1; then`,
+  '    save >"$vmr_out" 2>&1',
+  '    case $(<"$vmr_out") in',
+  `    ${saveFailures.map(casePattern).join(' | ')}) vmr_outcome=saveFailed ;;`,
+  '    esac',
+  `    grep -q config-version ${bootFile} || vmr_outcome=saveFailed`,
+  '    if [[ $vmr_outcome == saveFailed ]]; then',
+  `      cat "$vmr_kept" >${bootFile} && grep -q config-version ${bootFile} || vmr_outcome=saveLost`,
+  '    fi',
+  '  else',
+  '    vmr_outcome=saveFailed',
+  '  fi',
+  '  rm -f "$vmr_kept"',
+  '  vmr_tell save',
+]
 
 export interface TransactionScriptOptions {
   /** Starts every line that is not VyOS's; must not occur in anything that VyOS prints. */
@@ -96,7 +124,7 @@ export function transactionScript(commands: readonly VyosCommand[], options: Tra
     'if [[ $vmr_outcome != committed ]]; then',
     '  discard >"$vmr_out" 2>&1',
     '  vmr_tell discard',
-    ...(save ? ['else', '  save >"$vmr_out" 2>&1', '  vmr_tell save'] : []),
+    ...(save ? ['else', ...saving] : []),
     'fi',
     'exit >/dev/null 2>&1',
     ': >"$vmr_out"',
@@ -123,7 +151,7 @@ export function parseTransaction(
       .filter((line) => line !== '')
       .join('\n')
     if (what === 'outcome') {
-      if (argument === 'committed' || argument === 'refused' || argument === 'commitFailed') outcome = argument
+      outcome = outcomes.find((known) => known === argument) ?? outcome
       continue
     }
     const command = what === 'answer' ? commands[Number(argument)] : undefined
@@ -133,10 +161,10 @@ export function parseTransaction(
 }
 
 /** True for an answer that refuses its command: what the script itself goes by. */
-export function isRefusal(answer: VyosAnswer): boolean {
-  return (answer.command === 'commit' ? [...commitFailures, locked] : refusals).some((words) =>
-    answer.text.includes(words),
-  )
+export function isRefusal({ command, text }: VyosAnswer): boolean {
+  // Whether a save has failed shows in the file too.
+  if (command === 'save') return text !== ''
+  return (command === 'commit' ? [...commitFailures, locked] : refusals).some((words) => text.includes(words))
 }
 
 function casePattern(words: string): string {

@@ -47,7 +47,8 @@ export interface ChangeOptions {
  * they are read back and undone. Success is what the configuration says afterwards, not what the commit answered.
  * A commit cannot be interrupted: an abort takes effect before it starts or after it has ended.
  *
- * @throws VmrError GUEST_CONFIG_REFUSED naming the refused command with VyOS's own words, and what could not be undone
+ * @throws VmrError GUEST_CONFIG_REFUSED naming the refused command with VyOS's own words, and what could not be undone;
+ *   also when all is active and only the file could not be written
  */
 export async function changeConfiguration(
   shell: Shell,
@@ -61,7 +62,10 @@ export async function changeConfiguration(
   if (report.outcome === 'refused') throw refusal(shell, report, [])
   const after = await readConfiguration(shell)
   const missing = commands.filter((command) => !isDone(command, after))
-  if (report.outcome === 'committed' && missing.length === 0) return
+  if (missing.length === 0) {
+    if (report.outcome === 'committed') return
+    if (report.outcome === 'saveFailed' || report.outcome === 'saveLost') throw notSaved(shell, report)
+  }
 
   const undo = planUndo(before, commands)
   const back = resolveUndo(after, undo)
@@ -118,6 +122,17 @@ function refusal(
   return new VmrError(
     'GUEST_CONFIG_REFUSED',
     `${shell.description} refused the configuration:\n${reason.trimEnd()}\n${state}`,
+  )
+}
+
+function notSaved(shell: Shell, { answers, outcome }: TransactionReport): VmrError {
+  const words =
+    answers.find(({ command }) => command === 'save')?.text.trimEnd() || 'save: no configuration was written'
+  const file = outcome === 'saveFailed' ? 'What was saved before is untouched.' : 'What was saved before is damaged.'
+  return new VmrError(
+    'GUEST_CONFIG_REFUSED',
+    `${shell.description} committed the configuration but could not save it:\n${words.slice(0, 2000)}\nIt is active until the guest restarts. ${file}`,
+    { hint: 'Make room on the guest’s disk (`df /config` in it), then save again.' },
   )
 }
 

@@ -24,7 +24,7 @@ function recorded(typed: string): string {
 async function run(
   commands: readonly VyosCommand[],
   answers: Readonly<Record<string, readonly string[]>>,
-  options: { readonly save?: boolean; readonly lockSeconds?: number } = {},
+  options: { readonly save?: boolean; readonly lockSeconds?: number; readonly saving?: string } = {},
 ) {
   const folder = mkdtempSync(join(tmpdir(), 'vmr-transaction-'))
   try {
@@ -63,6 +63,7 @@ async function run(
         '    ;;',
       ]),
       '  esac',
+      `  if [[ $1 == save ]]; then ${(options.saving ?? ':').replaceAll('FILE', join(folder, 'config.boot'))}; fi`,
       '}',
       ...prefixes
         .filter(([prefix]) => !['for', 'do', 'done', 'if', 'fi', 'case', 'while', 'tr'].includes(prefix))
@@ -76,12 +77,24 @@ async function run(
     })
     assert.ok(script.startsWith(`source ${template}\n`))
     const path = join(folder, 'script')
-    writeFileSync(path, script.replace(template, join(folder, 'template')).replaceAll('sleep 3', 'sleep 0.1'))
+    const file = join(folder, 'config.boot')
+    writeFileSync(file, '// vyos-config-version: "earlier"\n')
+    writeFileSync(
+      path,
+      script
+        .replace(template, join(folder, 'template'))
+        .replaceAll('sleep 3', 'sleep 0.1')
+        .replaceAll('/config/config.boot', file),
+    )
     const { stdout, stderr } = await execa('bash', [path])
-    assert.equal(stderr, '')
     const report = parseTransaction(stdout, commands, word)
     assert.ok(report)
-    return { report, asked: readFileSync(join(folder, 'asked'), 'utf8').trimEnd().split('\n') }
+    if (report.outcome !== 'saveLost') assert.equal(stderr, '')
+    return {
+      report,
+      asked: readFileSync(join(folder, 'asked'), 'utf8').trimEnd().split('\n'),
+      file: report.outcome === 'saveLost' ? undefined : readFileSync(file, 'utf8'),
+    }
   } finally {
     rmSync(folder, { recursive: true })
   }
@@ -104,7 +117,30 @@ describe('VyOS transaction', () => {
       'exit',
     ])
     const saved = await run([good], {}, { save: true })
+    assert.equal(saved.report.outcome, 'committed')
     assert.deepEqual(saved.asked.slice(-3), ['commit', 'save', 'exit'])
+  })
+
+  const earlier = '// vyos-config-version: "earlier"\n'
+  it('puts back the file that a save emptied and could not write', async () => {
+    const crash = 'Traceback (most recent call last):\nOSError: [Errno 28] No space left on device\n'
+    const { report, file } = await run([good], { save: [crash] }, { save: true, saving: ': >FILE' })
+    assert.equal(report.outcome, 'saveFailed')
+    assert.equal(file, earlier)
+    assert.match(report.answers.find(isRefusal)?.text ?? '', /No space left/)
+  })
+
+  it('believes the file, not the silence of a save', async () => {
+    const { report, file } = await run(
+      [good],
+      {},
+      { save: true, saving: 'head -c 9 FILE >FILE.cut; cat FILE.cut >FILE' },
+    )
+    assert.equal(report.outcome, 'saveFailed')
+    assert.equal(file, earlier)
+    // As where the disk is so full that nothing can be put back.
+    const lost = await run([good], {}, { save: true, saving: 'rm FILE; mkdir FILE' })
+    assert.equal(lost.report.outcome, 'saveLost')
   })
 
   for (const typed of [
