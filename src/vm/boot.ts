@@ -6,6 +6,7 @@ import {
   type Credentials,
   openConsoleSession,
 } from '../shell/serial/login.ts'
+import { startConsoleRecord } from './console-record.ts'
 import { withLibvirt } from './libvirt-failure.ts'
 import { destroyIfRunning } from './remove-domain.ts'
 
@@ -60,7 +61,10 @@ async function bootOnce(
   return { session, domain: started, readyAfterMs: performance.now() - start }
 }
 
-/** Opens the serial console of a running domain and logs in. Errors as in {@link bootGuest}. */
+/**
+ * Opens the serial console of a running domain and logs in. What is typed and shown is recorded in a file, which an
+ * error of the guest's names. Errors as in {@link bootGuest}.
+ */
 export async function openSession(
   connection: Connection,
   domain: Domain,
@@ -69,11 +73,13 @@ export async function openSession(
   const stream = await withLibvirt(`opening the console of ${domain.name}`, () =>
     connection.openConsole(domain, { signal }),
   )
+  const record = startConsoleRecord(domain.name, credentials)
   try {
     const session = await openConsoleSession(stream, {
       description: `serial console of ${domain.name}`,
       credentials,
       timeoutMs,
+      ...(record === undefined ? {} : { transcript: record.transcript, record: record.path }),
       ...(signal === undefined ? {} : { signal }),
       ...(onState === undefined ? {} : { onState }),
     })
@@ -81,10 +87,12 @@ export async function openSession(
       ...session,
       close: async () => {
         await session.close()
+        record?.close()
         stream.destroy()
       },
     }
   } catch (error) {
+    record?.close()
     stream.destroy()
     throw error
   }

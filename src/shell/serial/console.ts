@@ -1,6 +1,6 @@
 import type { Duplex } from 'node:stream'
 import type { ErrorCode } from '../../errors/codes.ts'
-import { VmrError } from '../../errors/vmr-error.ts'
+import { isVmrError, VmrError } from '../../errors/vmr-error.ts'
 import { abortError } from '../abort.ts'
 import { createTerminalText } from './terminal-text.ts'
 import type { Transcript } from './transcript.ts'
@@ -35,6 +35,9 @@ interface ExpectOptions {
 /** A serial line as a sequence of lines and prompts. One expectation at a time. */
 export interface Console {
   readonly description: string
+  readonly transcript: Transcript | undefined
+  /** File of the transcript, for messages. */
+  readonly record: string | undefined
   /** Resolves when the stream has taken the text. `secret` keeps it out of the transcript. */
   send(text: string, options?: { readonly secret?: boolean }): Promise<void>
   /** @throws VmrError `timeoutCode` (GUEST_COMMAND_TIMEOUT) with the last lines seen, GUEST_CONSOLE_LOST, or what the signal was aborted with. */
@@ -57,6 +60,8 @@ export interface ConsoleOptions {
   /** For messages: "serial console of r1". */
   readonly description: string
   readonly transcript?: Transcript
+  /** File of the transcript, for messages. */
+  readonly record?: string
 }
 
 /** A line is cut into pieces of this many characters: prompts are far shorter, and no rescan grows with the output. */
@@ -77,7 +82,7 @@ interface Waiter {
 
 /** Reads a Duplex that carries a terminal: a libvirt console stream, a UNIX socket of QEMU's. */
 export function attachConsole(stream: Duplex, options: ConsoleOptions): Console {
-  const { description, transcript } = options
+  const { description, transcript, record } = options
   const text = createTerminalText()
   const listeners = new Set<(line: string) => void>()
   const lostListeners: ((error: VmrError) => void)[] = []
@@ -179,6 +184,8 @@ export function attachConsole(stream: Duplex, options: ConsoleOptions): Console 
 
   return {
     description,
+    transcript,
+    record,
     lost: () => failure,
     lastLines: (count) => evidence(count),
     drain() {
@@ -307,6 +314,16 @@ export function attachConsole(stream: Duplex, options: ConsoleOptions): Console 
       })
     },
   }
+}
+
+/** The error of a guest, with a hint of where everything that was typed and shown can be read. */
+export function withRecord(error: unknown, record: string | undefined): unknown {
+  if (record === undefined || !isVmrError(error) || !/^(?:GUEST_|TIMED_OUT)/.test(error.code)) return error
+  if (error.hint?.includes(record)) return error
+  const hint = [error.hint, `All that was typed and shown is in ${record}`]
+    .filter((text) => text !== undefined)
+    .join('\n')
+  return new VmrError(error.code, error.message, { hint, cause: error.cause ?? error })
 }
 
 function formatSeconds(milliseconds: number): string {

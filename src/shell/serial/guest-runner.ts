@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { VmrError } from '../../errors/vmr-error.ts'
 import { abortError, throwIfAborted } from '../abort.ts'
+import { withRecord } from './console.ts'
 import { createFrameReader, type Frame } from './frame.ts'
 import { guestProgram } from './guest-program.ts'
 import type { ConsoleSession } from './login.ts'
@@ -81,7 +82,7 @@ export function guestRunner(session: ConsoleSession): GuestRunner {
       const mine = turn.then(() => {
         signal?.removeEventListener('abort', onAbort)
         throwIfAborted(signal, doing)
-        if (broken !== undefined) throw broken
+        if (broken !== undefined) throw withRecord(broken, console.record)
         return task()
       })
       turn = mine.then(
@@ -122,16 +123,17 @@ export function guestRunner(session: ConsoleSession): GuestRunner {
     } catch (error) {
       if (error instanceof VmrError && error.code === 'GUEST_CONSOLE_LOST') {
         broken = error
-        throw error
+        throw withRecord(error, console.record)
       }
       if (error instanceof VmrError && error.code === 'HOST_COMMAND_FAILED') throw error
       await recover()
       if (error instanceof VmrError && error.code === 'GUEST_COMMAND_TIMEOUT') {
-        throw new VmrError(
+        const late = new VmrError(
           'TIMED_OUT',
           `${shown(argv)} did not end within ${options.timeoutMs / 1000} s on the ${console.description}, and was ended`,
           { cause: error },
         )
+        throw withRecord(late, console.record)
       }
       throw error
     }

@@ -1,6 +1,6 @@
 import type { Duplex } from 'node:stream'
 import { VmrError } from '../../errors/vmr-error.ts'
-import { attachConsole, type Console } from './console.ts'
+import { attachConsole, type Console, withRecord } from './console.ts'
 import { type BootPhase, bootPhaseOf, classifyPrompt, isRestart, type Prompt } from './prompts.ts'
 import { awaitShellPrompt, interrupt, synchronise } from './synchronise.ts'
 import type { Transcript } from './transcript.ts'
@@ -33,6 +33,8 @@ export interface OpenConsoleOptions {
   /** Called when the state changes. */
   readonly onState?: (report: ConsoleStateReport) => void
   readonly transcript?: Transcript
+  /** File of the transcript: an error names it. */
+  readonly record?: string
 }
 
 /** A logged-in terminal at an operational prompt, pager off and 500 columns wide. */
@@ -68,8 +70,12 @@ const stepTimeoutMs = 60_000
  *   somebody else's, GUEST_CONSOLE_LOST, or what the signal was aborted with.
  */
 export async function openConsoleSession(stream: Duplex, options: OpenConsoleOptions): Promise<ConsoleSession> {
-  const { description, transcript } = options
-  const console = attachConsole(stream, { description, ...(transcript === undefined ? {} : { transcript }) })
+  const { description, transcript, record } = options
+  const console = attachConsole(stream, {
+    description,
+    ...(transcript === undefined ? {} : { transcript }),
+    ...(record === undefined ? {} : { record }),
+  })
   try {
     const login = await reachShell(console, options)
     await prepareTerminal(console, options.signal)
@@ -82,7 +88,7 @@ export async function openConsoleSession(stream: Duplex, options: OpenConsoleOpt
     }
   } catch (error) {
     console.detach()
-    throw error
+    throw withRecord(error, record)
   }
 }
 

@@ -15,6 +15,8 @@ export interface Transcript {
   received(text: string): void
   sent(text: string, options?: { readonly secret?: boolean }): void
   note(text: string): void
+  /** What is typed and comes back during the task is left out, but for a note of what it was. */
+  leaveOut<T>(what: string, task: () => Promise<T>): Promise<T>
   /** Writes what is held back to find secrets that two reads share. */
   end(): void
 }
@@ -34,6 +36,7 @@ export function createTranscript(options: TranscriptOptions): Transcript {
   const start = now()
   let left = options.maxLength ?? 16 * 1024 * 1024
   let held = ''
+  let leftOut = 0
 
   const masked = (text: string) => {
     let clean = text
@@ -58,6 +61,7 @@ export function createTranscript(options: TranscriptOptions): Transcript {
 
   return {
     received(text) {
+      if (leftOut > 0) return
       held += text
       const lineEnd = held.lastIndexOf('\n') + 1
       if (lineEnd > 0) {
@@ -69,12 +73,23 @@ export function createTranscript(options: TranscriptOptions): Transcript {
       if (held.length > maxHeld) flush(longest)
     },
     sent(text, { secret = false } = {}) {
+      if (leftOut > 0) return
       flush(0)
       put('send', secret ? mask : masked(text))
     },
     note(text) {
       flush(0)
       put('note', masked(text))
+    },
+    async leaveOut(what, task) {
+      flush(0)
+      put('note', `left out: ${what}`)
+      leftOut += 1
+      try {
+        return await task()
+      } finally {
+        leftOut -= 1
+      }
     },
     end: () => flush(0),
   }
