@@ -59,7 +59,8 @@ inventory() {
   ip netns list | sed 's/ .*//; s/^/namespace /'
   ip -oneline link | sed -E 's/^[0-9]+: ([^:@]+).*/\1/' |
     grep -vxE '(tunl|sit|gre|gretap|erspan|ip6tnl|ip6gre|ip_vti|ip6_vti)0' | sed 's/^/link /'
-  find /var/lib/vmr -mindepth 1 -type f | sed 's/^/file /'
+  # What was said on consoles is kept on purpose.
+  find /var/lib/vmr -path /var/lib/vmr/consoles -prune -o -type f -print | sed 's/^/file /'
   local process
   for process in /proc/[0-9]*; do
     case $(cat "$process/comm" 2>/dev/null) in

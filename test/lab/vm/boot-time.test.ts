@@ -7,7 +7,7 @@ import { buildLabImage, type LabImage } from '../../../src/image/lab-image.ts'
 import { type Connection, connect } from '../../../src/libvirt/index.ts'
 import { localShell } from '../../../src/shell/local.ts'
 import { runChecked } from '../../../src/shell/shell.ts'
-import { startQemu } from '../image/qemu-guest.ts'
+import { operationalPrompt, startQemu } from '../image/qemu-guest.ts'
 
 const name = 'vmrt-boot'
 const loginPrompt = /login: $/
@@ -32,7 +32,8 @@ describe('the boot of a guest', function () {
       timeoutMs: 60_000,
     })
   const create = async () => {
-    const created = JSON.parse(await vmr('vm', 'create', name, '--accel', 'tcg', '--json')) as {
+    // To the console and no further, as by hand.
+    const created = JSON.parse(await vmr('vm', 'create', name, '--accel', 'tcg', '--no-addresses', '--json')) as {
       readonly readyAfterSeconds: number
       readonly retried: boolean
     }
@@ -73,16 +74,25 @@ describe('the boot of a guest', function () {
     }
   }
 
-  /** As by hand: define, start, and wait at the console for the prompt. */
+  /** As by hand: define, start, and log in on the console. */
   async function byVirsh(): Promise<number> {
     const seconds = await timed(async () => {
       await virsh('define', xmlFile)
       await virsh('start', name)
       const console = await connection.openConsole(await connection.lookupDomainByName(name))
+      const answers = [
+        { prompt: loginPrompt, typed: 'vyos\r' },
+        { prompt: /Password: $/, typed: 'vyos\r' },
+      ]
       let shown = ''
       for await (const chunk of console.setEncoding('latin1')) {
         shown = `${shown}${String(chunk)}`.slice(-200)
-        if (loginPrompt.test(shown)) break
+        const [next] = answers
+        if (next === undefined && operationalPrompt.test(shown)) break
+        if (next === undefined || !next.prompt.test(shown)) continue
+        console.write(next.typed)
+        shown = ''
+        answers.shift()
       }
     })
     await end()
@@ -100,7 +110,7 @@ describe('the boot of a guest', function () {
     return { ready, command }
   }
 
-  it('takes at most a second longer than the same kernel alone, and than virsh takes by hand', async () => {
+  it('takes at most a second longer than the same kernel alone, and as a whole command than virsh by hand', async () => {
     const plain: number[] = []
     const hand: number[] = []
     const own: { readonly ready: number; readonly command: number }[] = []
@@ -116,7 +126,7 @@ describe('the boot of a guest', function () {
     const ready = Math.min(...own.map((each) => each.ready))
     const figures = `plain QEMU ${plain}, virsh ${hand}, vmr ${own.map((each) => `${each.ready} (${each.command})`)}`
     assert.ok(ready - Math.min(...plain) <= 1, figures)
-    assert.ok(ready - Math.min(...hand) <= 1, figures)
+    assert.ok(Math.min(...own.map((each) => each.command)) - Math.min(...hand) <= 1, figures)
     if (process.env.VMR_SHOW_FIGURES) process.stdout.write(`${figures}\n`)
   })
 })
