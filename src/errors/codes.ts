@@ -36,6 +36,9 @@ export const errorCodes = {
   VM_EXISTS: 5,
   VM_NOT_OURS: 5,
   VM_NOT_RUNNING: 5,
+  VM_RUNNING: 5,
+  SNAPSHOT_NOT_FOUND: 5,
+  SNAPSHOT_EXISTS: 5,
 
   // The guest: boot, login, its configuration.
   GUEST_BOOT_TIMEOUT: 6,

@@ -9,7 +9,7 @@ import { endMarkedProcesses } from './marked-processes.ts'
 import type { UndoExecutors, UndoOutcome } from './undo-all.ts'
 
 /** Takes back every kind of step that needs nothing but this host; VMs are libvirt's. */
-export const hostExecutors: Required<Omit<UndoExecutors, 'domain' | 'nic-switch'>> = {
+export const hostExecutors: Required<Omit<UndoExecutors, 'domain' | 'vm-rename' | 'nic-switch'>> = {
   netns: ({ name }) => removeNamespace(name),
   link: (step) =>
     inNamespace(step.netns, async (shell) => {

@@ -1,6 +1,7 @@
 import { isAbsolute, normalize } from 'node:path'
 import { z } from 'zod'
 import { interfaceNameSchema } from '../config/network-config.ts'
+import { vmNameSchema } from '../config/vm-name.ts'
 
 const namespaceSchema = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/)
 /** The last line of defence before a path is removed: no root, no relative part. */
@@ -68,6 +69,14 @@ export const undoStepSchema = z.discriminatedUnion('kind', [
     name: z.string().min(1).max(200),
     uuid: z.guid(),
   }),
+  /** A VM is about to have another name: give it, its files and its journals the first one again. */
+  z.strictObject({
+    kind: z.literal('vm-rename'),
+    uri: z.string().min(1).max(1000),
+    uuid: z.guid(),
+    from: vmNameSchema,
+    to: vmNameSchema,
+  }),
   /**
    * NICs of a running VM are about to be attached in another way: attach them as its definition says, and have the guest
    * set them up again.
@@ -129,6 +138,8 @@ export function describeStep(step: UndoStep): string {
       return step.path
     case 'domain':
       return `VM ${step.name}`
+    case 'vm-rename':
+      return `unfinished renaming of VM ${step.from} to ${step.to}`
     case 'nic-switch':
       return `unfinished switch of ${step.nics.map(({ name }) => name).join(', ')} of VM ${step.name}`
   }

@@ -26,8 +26,10 @@ export function deleteVm(connection: Connection, vm: Vm, options: DeleteOptions)
   return withVmLock(vm.domain.name, options, () => removeVm(connection, vm, options))
 }
 
-async function removeVm(connection: Connection, { domain }: Vm, options: DeleteOptions): Promise<void> {
-  await withLibvirt(`removing ${domain.name}`, () => removeDomain(connection, domain))
+async function removeVm(connection: Connection, { domain, facts }: Vm, options: DeleteOptions): Promise<void> {
+  // That of a domain that vmr took over is its owner's, as its disks are.
+  const keepNvram = facts.nvram !== undefined && !facts.nvram.startsWith(`${vmDirectory(domain.name)}/`)
+  await withLibvirt(`removing ${domain.name}`, () => removeDomain(connection, domain, { keepNvram }))
   const journals = await listJournals(options.journalDirectory)
   for (const { path, purpose } of journals) {
     if (purpose !== vmPurpose(domain.name)) continue

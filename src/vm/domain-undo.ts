@@ -5,12 +5,14 @@ import type { UndoExecutors, UndoOutcome } from '../undo/undo-all.ts'
 import { withConnection } from './host.ts'
 import { withLibvirt } from './libvirt-failure.ts'
 import { removeDomain } from './remove-domain.ts'
+import { undoRename } from './rename.ts'
 import { finishSwitch } from './switch/finish-switch.ts'
 
 /** How every kind of change that vmr makes is taken back. */
 export const undoExecutors: UndoExecutors = {
   ...hostExecutors,
   domain: removeJournaledDomain,
+  'vm-rename': undoRename,
   'nic-switch': finishSwitch,
 }
 

@@ -36,7 +36,7 @@ export async function findVm(connection: Connection, name: string, signal?: Abor
   const facts = await definedFacts(connection, domain, signal)
   if (facts.vmr === undefined)
     throw new VmrError('VM_NOT_OURS', `the domain ${name} was not made by vmr, which leaves it alone`, {
-      hint: `Use virsh for it, or choose another name.`,
+      hint: `Have it taken over with \`vmr vm adopt ${name}\`, use virsh for it, or choose another name.`,
     })
   return { domain, facts, metadata: facts.vmr }
 }

@@ -1,10 +1,18 @@
 import { type Connection, type Domain, isDomainNotFound, isOperationInvalid } from '../libvirt/index.ts'
 
-/** Ends a domain if it runs, and forgets it with its NVRAM, managed save and snapshots' metadata. */
-export async function removeDomain(connection: Connection, domain: Domain): Promise<void> {
+/** Ends a domain if it runs, and forgets it with its managed save, snapshots' metadata and, unless it stays, NVRAM. */
+export async function removeDomain(
+  connection: Connection,
+  domain: Domain,
+  { keepNvram = false }: { readonly keepNvram?: boolean } = {},
+): Promise<void> {
   await destroyIfRunning(connection, domain)
   try {
-    await connection.undefineDomain(domain, { managedSave: true, snapshotsMetadata: true, nvram: true })
+    await connection.undefineDomain(domain, {
+      managedSave: true,
+      snapshotsMetadata: true,
+      ...(keepNvram ? { keepNvram } : { nvram: true }),
+    })
   } catch (error) {
     // A transient domain is gone with its end.
     if (!isDomainNotFound(error)) throw error

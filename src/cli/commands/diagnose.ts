@@ -1,6 +1,5 @@
 import { readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline/promises'
 import writeFileAtomic from 'write-file-atomic'
 import { journalDirectory } from '../../config/paths.ts'
 import { exitStatus } from '../../errors/codes.ts'
@@ -21,6 +20,7 @@ import { findDomain } from '../../vm/find-vm.ts'
 import { withConnection } from '../../vm/host.ts'
 import { liveFacts } from '../../vm/switch/finish-switch.ts'
 import { withVmLock } from '../../vm/vm-lock.ts'
+import { confirm } from '../confirm.ts'
 import type { CommandContext, CommandStatus } from '../context.ts'
 import { diagnosisText } from '../diagnosis-text.ts'
 import type { Output } from '../output/outputs.ts'
@@ -157,20 +157,11 @@ async function conclude(
       const machine = change === undefined ? undefined : machines.get(change.machine)
       if (change === undefined || machine === undefined) continue
       const chosen = named.fixes.find((each) => each.change === change)
-      if (!yes && !(await agrees(`${named.fault.title}. ${chosen?.what}? Price: ${chosen?.price}`, signal))) continue
+      if (!yes && !(await confirm(`${named.fault.title}. ${chosen?.what}? Price: ${chosen?.price}`, signal))) continue
       await applyFix(change, machine, signal)
       applied.push(`${chosen?.what}`)
     }
   return { evidence, diagnosis, proofs, applied }
-}
-
-async function agrees(question: string, signal: AbortSignal): Promise<boolean> {
-  const lines = createInterface({ input: process.stdin, output: process.stderr })
-  try {
-    return /^y(es)?$/i.test((await lines.question(`${question} [y/N] `, { signal })).trim())
-  } finally {
-    lines.close()
-  }
 }
 
 /** Evidence that was kept: in a file of its own, or by a run for one of its cells. */

@@ -1,4 +1,3 @@
-import { createInterface } from 'node:readline/promises'
 import { journalDirectory } from '../../config/paths.ts'
 import { VmrError } from '../../errors/vmr-error.ts'
 import { describeStep } from '../../undo/steps.ts'
@@ -6,6 +5,7 @@ import { deleteVm } from '../../vm/delete.ts'
 import { findVm } from '../../vm/find-vm.ts'
 import { withConnection } from '../../vm/host.ts'
 import { isRunning } from '../../vm/power.ts'
+import { confirm } from '../confirm.ts'
 import type { CommandContext, CommandStatus } from '../context.ts'
 
 interface VmDeleteOptions {
@@ -47,15 +47,4 @@ export async function vmDelete(
     },
     signal,
   )
-}
-
-/** False without a terminal: silence is no consent. */
-async function confirm(question: string, signal: AbortSignal): Promise<boolean> {
-  if (!process.stdin.isTTY) return false
-  const prompt = createInterface({ input: process.stdin, output: process.stderr })
-  try {
-    return /^y(es)?$/i.test((await prompt.question(`${question} [y/N] `, { signal })).trim())
-  } finally {
-    prompt.close()
-  }
 }

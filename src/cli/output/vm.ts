@@ -56,6 +56,27 @@ export const vmOutputs = {
     z.object({ name, removed: list(z.string()) }),
     z.object({ name, running: z.boolean(), wouldRemove: z.string() }).describe('with --dry-run'),
   ]),
+  'vm rename': z.object({ name, before: z.string(), renamed: z.boolean() }),
+  'vm clone': z.union([
+    z.object({ name, of: z.string(), uuid: z.string(), macs: list(z.string()) }),
+    z.object({ name, xml: z.string() }).describe('with --dry-run'),
+  ]),
+  'vm edit': z.object({
+    name,
+    changed: z.boolean(),
+    diff: z.string().describe('empty: nothing changes'),
+    atNextStart: z.boolean().describe('it runs, and goes on as before'),
+  }),
+  'vm snapshot': z.object({
+    name,
+    taken: z.string().optional(),
+    deleted: z.string().optional().describe('with --delete'),
+    snapshots: list(
+      z.object({ name: z.string(), takenAt: z.iso.datetime(), state: z.string(), current: z.boolean() }),
+    ).describe('those that there are now, oldest first'),
+  }),
+  'vm revert': z.object({ name, snapshot: z.string() }),
+  'vm adopt': z.object({ name, adopted: z.boolean().describe('false: it was vmr’s already'), nics: list(nic) }),
   'vm switch': z.union([
     z.object({
       name,

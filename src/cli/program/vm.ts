@@ -91,6 +91,68 @@ export function vmCommands(program: Command) {
         (await import('../commands/vm-delete.ts')).vmDelete(context, name, options),
       ),
     )
+  command(vm, 'rename <name> <new-name>')
+    .description('give a VM that does not run another name; its MAC addresses stay')
+    .option('--dry-run', 'check the names and change nothing')
+    .addOption(connectOption())
+    .action((name, newName, options) =>
+      runCommand(options, async (context) =>
+        (await import('../commands/vm-rename.ts')).vmRename(context, name, newName, options),
+      ),
+    )
+  command(vm, 'clone <name> <new-name>')
+    .description('another VM like this one, with MAC addresses and disks of its own')
+    .option('--dry-run', 'print its domain XML and change nothing')
+    .addOption(connectOption())
+    .addHelpText('after', '\nExample:\n  $ vmr vm clone r1 r2 && vmr vm start r2')
+    .action((name, newName, options) =>
+      runCommand(options, async (context) =>
+        (await import('../commands/vm-clone.ts')).vmClone(context, name, newName, options),
+      ),
+    )
+  command(vm, 'edit <name>')
+    .description('change the domain XML of a VM, in $EDITOR; what vmr or libvirt refuses is not taken')
+    .option('--file <path>', 'take the XML from a file instead, or from standard input (-)')
+    .option('--dry-run', 'show what would change')
+    .addOption(connectOption())
+    .addHelpText(
+      'after',
+      '\nExample:\n  $ vmr vm xml r1 --inactive > r1.xml; $EDITOR r1.xml; vmr vm edit r1 --file r1.xml',
+    )
+    .action((name, options) =>
+      runCommand(options, async (context) => (await import('../commands/vm-edit.ts')).vmEdit(context, name, options)),
+    )
+  command(vm, 'snapshot <name> [snapshot]')
+    .description('keep the disks of a VM as they are, and its memory if it runs')
+    .option('--list', 'list its snapshots')
+    .option('--delete', 'remove that snapshot')
+    .addOption(connectOption())
+    .addHelpText('after', '\nExample:\n  $ vmr vm snapshot r1 before-upgrade')
+    .action((name, snapshot, options) =>
+      runCommand(options, async (context) =>
+        (await import('../commands/vm-snapshot.ts')).vmSnapshot(context, name, snapshot, options),
+      ),
+    )
+  command(vm, 'revert <name> <snapshot>')
+    .description('bring a VM back to a snapshot')
+    .option('--yes', 'do not ask')
+    .addOption(connectOption())
+    .action((name, snapshot, options) =>
+      runCommand(options, async (context) =>
+        (await import('../commands/vm-snapshot.ts')).vmRevert(context, name, snapshot, options),
+      ),
+    )
+  command(vm, 'adopt <name>')
+    .description('take over a domain that vmr did not make; its disks stay its owner’s')
+    .addOption(
+      new Option('--os <system>', 'what runs in it').choices(['vyos', 'lab-router'] as const).default('vyos' as const),
+    )
+    .option('--testbed <name>', 'where it runs: a file under testbeds')
+    .option('--dry-run', 'print what would be noted in it and change nothing')
+    .addOption(connectOption())
+    .action((name, options) =>
+      runCommand(options, async (context) => (await import('../commands/vm-adopt.ts')).vmAdopt(context, name, options)),
+    )
   command(vm, 'switch <name>')
     .description('attach the NICs of a VM in another way, while it runs')
     .requiredOption('--nic <mode>', 'interface mode: a file under templates/nics')

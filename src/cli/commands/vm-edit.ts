@@ -1,0 +1,92 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
+import { readConfigText } from '../../config/load-yaml.ts'
+import { isVmrError, VmrError } from '../../errors/vmr-error.ts'
+import type { Connection } from '../../libvirt/index.ts'
+import { defineEdited, definitionText, type Edit, planEdit } from '../../vm/edit.ts'
+import { findVm, type Vm } from '../../vm/find-vm.ts'
+import { withConnection } from '../../vm/host.ts'
+import { isRunning } from '../../vm/power.ts'
+import { withVmLock } from '../../vm/vm-lock.ts'
+import { confirm } from '../confirm.ts'
+import type { CommandContext, CommandStatus } from '../context.ts'
+
+interface VmEditOptions {
+  readonly json?: true | undefined
+  readonly file?: string | undefined
+  readonly dryRun?: true | undefined
+  readonly connect: string
+}
+
+export async function vmEdit(context: CommandContext, name: string, options: VmEditOptions): Promise<CommandStatus> {
+  const { terminal, signal } = context
+  const { json, file, dryRun, connect } = options
+  const { diff, running } = await withConnection(
+    connect,
+    (connection) =>
+      withVmLock(name, { signal }, async () => {
+        const vm = await findVm(connection, name, signal)
+        const apply = async (edited: string, of: string): Promise<Edit> => {
+          const edit = planEdit(vm.facts, edited, of)
+          if (edit.diff !== '' && !dryRun) await defineEdited(connection, edit, of, signal)
+          return edit
+        }
+        const edit =
+          file === undefined
+            ? await editByHand(connection, vm, apply, signal)
+            : await apply(file === '-' ? await text(process.stdin) : await readConfigText(file), file)
+        return { diff: edit.diff, running: await isRunning(connection, vm, signal) }
+      }),
+    signal,
+  )
+  const changed = diff !== '' && !dryRun
+  if (json) {
+    terminal.json<'vm edit'>({ name, changed, diff, atNextStart: running })
+    return undefined
+  }
+  terminal.result(diff === '' ? `${name} is as it was` : diff.trimEnd())
+  if (changed && running) terminal.notice(`${name} runs as before; it takes effect at its next start`)
+  return undefined
+}
+
+async function editByHand(
+  connection: Connection,
+  vm: Vm,
+  apply: (edited: string, of: string) => Promise<Edit>,
+  signal: AbortSignal,
+): Promise<Edit> {
+  if (!process.stdin.isTTY)
+    throw new VmrError('USAGE', 'an editor needs a terminal', { hint: 'Give the XML with --file FILE, or --file - .' })
+  // The XML may hold passwords.
+  const folder = await mkdtemp(join(tmpdir(), 'vmr-edit-'))
+  const file = join(folder, `${vm.domain.name}.xml`)
+  try {
+    await writeFile(file, await definitionText(connection, vm, signal), { mode: 0o600 })
+    for (;;) {
+      await runEditor(file, signal)
+      try {
+        return await apply(await readFile(file, 'utf8'), file)
+      } catch (error) {
+        if (!isVmrError(error) || error.code !== 'CONFIG_INVALID') throw error
+        if (!(await confirm(`${error.message}\nEdit it again?`, signal))) throw error
+      }
+    }
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
+}
+
+/** $VISUAL and $EDITOR may have arguments, so a shell reads them, as git has it do; the file is never part of its text. */
+async function runEditor(file: string, signal: AbortSignal): Promise<void> {
+  const editor = process.env.VISUAL || process.env.EDITOR || 'vi'
+  const child = spawn('sh', ['-c', `${editor} "$1"`, 'sh', file], { stdio: 'inherit', signal })
+  const [status] = (await once(child, 'exit')) as [number | null]
+  if (status !== 0)
+    throw new VmrError('USAGE', `the editor ${editor} ended with status ${status}: nothing was changed`, {
+      hint: 'Set EDITOR to an editor that is installed.',
+    })
+}
