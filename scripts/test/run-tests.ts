@@ -17,7 +17,9 @@ const longest = [
   'test/lab/vm/switch-all-pairs.test.ts',
   'test/lab/vm/switch-faults.test.ts',
   'test/lab/bench/resume.test.ts',
+  'test/lab/serial/login-faults.test.ts',
   'test/lab/image/lab-router.test.ts',
+  'test/lab/serial/command-faults.test.ts',
   'test/lab/bench/faulty-run.test.ts',
 ]
 

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { VmrError } from '../../errors/vmr-error.ts'
+import { isVmrError, VmrError } from '../../errors/vmr-error.ts'
 import { throwIfAborted } from '../../shell/abort.ts'
 import { runChecked, type Shell } from '../../shell/shell.ts'
 import { parseSetCommands } from './parse-commands.ts'
@@ -58,7 +58,9 @@ export async function changeConfiguration(
 ): Promise<void> {
   if (commands.length === 0) return
   throwIfAborted(signal, `configuring ${shell.description}`)
-  const report = await runTransaction(shell, commands, save)
+  const report = await runTransaction(shell, commands, save).catch((error: unknown) => {
+    throw inDoubt(error)
+  })
   if (report.outcome === 'refused') throw refusal(shell, report, [])
   const after = await readConfiguration(shell)
   const missing = commands.filter((command) => !isDone(command, after))
@@ -93,6 +95,16 @@ async function runTransaction(
     )
   }
   return report
+}
+
+/** The guest was lost while it changed: the script in it goes on, and commits as a whole. */
+function inDoubt(error: unknown): unknown {
+  if (!isVmrError(error) || (error.code !== 'GUEST_CONSOLE_LOST' && error.code !== 'TIMED_OUT')) return error
+  return new VmrError(
+    error.code,
+    `${error.message}\nIts configuration was being changed: all of the change is active, or none of it.`,
+    { ...(error.hint === undefined ? {} : { hint: error.hint }), cause: error },
+  )
 }
 
 function isDone(command: VyosCommand, after: readonly VyosPath[]): boolean {

@@ -19,7 +19,7 @@ interface Watch<T> {
   /** What stands in the last, unfinished line once nothing has followed for {@link settleMs}. */
   readonly prompt?: (tail: string) => T | undefined
   readonly settleMs?: number
-  /** After this long without a byte, and again after as long. */
+  /** After this long without anything but messages of the kernel's, and again after as long. */
   readonly idle?: { readonly afterMs: number; readonly react: () => T | undefined }
 }
 
@@ -68,6 +68,11 @@ export interface ConsoleOptions {
 const maxTail = 4096
 /** What the kernel writes to its console in the middle of anything (kernel/printk/printk.c, print_time). */
 export const kernelMessage = /\[ *\d+\.\d{6}\](?:\[ *[TC]\d+\])? /
+const kernelLineStart = new RegExp(`^${kernelMessage.source}`)
+/** One that has not ended yet, at the end of a line. */
+const startedKernelMessage = /\r*\[ *(?:\d+(?:\.\d{0,6}(?:\](?:\[ *[TC]?\d*\]?)?(?: .*)?)?)?)?$/
+/** A longer last line is no prompt, and is not searched again with each byte. */
+const maxSearched = 512
 /** Lines kept for the next expectation while none runs. Older ones are dropped. */
 const maxBacklog = 2000
 const evidenceLines = 10
@@ -93,10 +98,16 @@ export function attachConsole(stream: Duplex, options: ConsoleOptions): Console 
   /** The last line as it was when a prompt in it ended an expectation: that prompt counts once. */
   let takenTail: string | undefined
   let tailIsPiece = false
+  /** Lines that are not the kernel's. */
+  let linesOfOthers = 0
   let failure: VmrError | undefined
   let waiter: Waiter | undefined
 
+  /** What stands in the last line but for a message of the kernel's that is just coming. */
+  const standing = () => (tail.length > maxSearched ? tail : tail.replace(startedKernelMessage, ''))
+
   const keepLine = (line: ConsoleLine) => {
+    if (!kernelLineStart.test(line.text)) linesOfOthers += 1
     backlog.push(line)
     if (backlog.length - backlogStart > maxBacklog) backlogStart += 1
     if (backlogStart > maxBacklog) {
@@ -231,6 +242,7 @@ export function attachConsole(stream: Duplex, options: ConsoleOptions): Console 
         if (waiter !== undefined) throw new VmrError('INTERNAL', `two expectations at once on the ${description}`)
         if (signal?.aborted) return reject(abortError(signal, `waiting for ${expectation.what}`))
 
+        let last = { standing: standing(), linesOfOthers }
         let idleTimer: NodeJS.Timeout | undefined
         let settleTimer: NodeJS.Timeout | undefined
         const stop = () => {
@@ -263,9 +275,10 @@ export function attachConsole(stream: Duplex, options: ConsoleOptions): Console 
           return true
         }
         const onSettled = () => {
-          if (watch.prompt === undefined || tail === takenTail || tailIsPiece || tail === '') return
+          const text = standing()
+          if (watch.prompt === undefined || text === takenTail || tailIsPiece || text === '') return
           const { prompt } = watch
-          if (ends(() => prompt(tail.slice(tail.lastIndexOf('\r') + 1)))) takenTail = tail
+          if (ends(() => prompt(text.slice(text.lastIndexOf('\r') + 1)))) takenTail = text
         }
         const onIdle = () => {
           const { idle } = watch
@@ -286,6 +299,10 @@ export function attachConsole(stream: Duplex, options: ConsoleOptions): Console 
         const onBytes = () => {
           onLines()
           if (waiter === undefined) return
+          const now = { standing: standing(), linesOfOthers }
+          // The kernel neither disturbs a prompt that stands before its messages nor is a sign that one will come.
+          if (now.standing === last.standing && now.linesOfOthers === last.linesOfOthers) return
+          last = now
           settleTimer?.refresh()
           idleTimer?.refresh()
         }

@@ -51,7 +51,11 @@ export interface ConsoleSession {
 /** Enter, with whatever somebody left typed in the line taken away first. */
 const poke = '\x15\r'
 const firstPokeMs = 1000
-const pokeEveryMs = 5000
+const pokeEveryMs = 3000
+/** The kernel's messages may be a boot, in which Enter helps nobody, or fall onto a console that has long been up. */
+const pokeKernelEveryMs = 5000
+/** Something that takes this many Enters and shows no prompt is a program left running; at a prompt Ctrl-C does no harm. */
+const pokesOfAProgram = 3
 /** getty throws away what comes before it reads; the name is offered again when no password prompt follows it. */
 const nameUnansweredMs = 3000
 /** A wrong password is told twice before it is believed: the first may have lost characters. */
@@ -140,7 +144,8 @@ async function reachShell(console: Console, options: OpenConsoleOptions): Promis
 
   for (;;) {
     const remaining = timeoutMs - (performance.now() - start)
-    const idleMs = nameSent ? nameUnansweredMs : unansweredPokes === 0 && !asked ? firstPokeMs : pokeEveryMs
+    const pokeMs = state === 'kernel' ? pokeKernelEveryMs : unansweredPokes === 0 && !asked ? firstPokeMs : pokeEveryMs
+    const idleMs = nameSent ? nameUnansweredMs : pokeMs
     const step: Step = await console.expect<Step>(
       {
         line: ({ text }) => line(text),
@@ -175,8 +180,7 @@ async function reachShell(console: Console, options: OpenConsoleOptions): Promis
       }
       nameSent = false
       unansweredPokes += 1
-      // Something that takes Enter and shows no prompt is a program left running; at a prompt Ctrl-C does no harm.
-      const runsAProgram = unansweredPokes >= 4 && (state === 'waiting' || asked)
+      const runsAProgram = unansweredPokes >= pokesOfAProgram && (state === 'waiting' || asked)
       await console.send(runsAProgram ? interrupt : poke)
       continue
     }

@@ -137,7 +137,7 @@ describe('lab router on its serial console', function () {
     assert.deepEqual(addressesOf('tun0'), ['10.99.0.1'])
     assert.equal(interfaces.find(({ name }) => name === 'eth1.20')?.master, 'br0')
     assert.equal(interfaces.find(({ name }) => name === 'eth0')?.mtu, 1400)
-    await vyosOs.flushNeighbours(shell, 'eth0')
+    await vyosOs.flushNeighbours(shell, ['eth0'])
     await vyosOs.unconfigure(shell, everyCase)
     assert.deepEqual(lines(await readConfiguration(shell)), lines(before))
     assert.equal((await shell.run(['sh', '-c', 'ls /tmp/vmr-*'])).stdout, '')

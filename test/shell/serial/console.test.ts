@@ -82,6 +82,29 @@ describe('console', () => {
     ])
   })
 
+  it('sees a prompt, and that nothing else comes, through endless kernel messages, however they are cut', async () => {
+    const { guest, console } = attached()
+    let number = 0
+    const message = `[  123.123456][   T12] noise\r\n`
+    let pending = ''
+    const noise = setInterval(() => {
+      pending ||= message
+      number += 1
+      const length = 1 + (number % 7)
+      guest.says(pending.slice(0, length))
+      pending = pending.slice(length)
+    }, 2)
+    try {
+      guest.says('vyos login: ')
+      const prompt = { prompt: (tail: string) => classifyPrompt(tail)?.kind, settleMs: 30 }
+      assert.equal(await console.expect(prompt, { what: 'a prompt', timeoutMs: 2000 }), 'login')
+      const idle = { idle: { afterMs: 50, react: () => 'idle' } }
+      assert.equal(await console.expect(idle, { what: 'silence', timeoutMs: 2000 }), 'idle')
+    } finally {
+      clearInterval(noise)
+    }
+  })
+
   it('reads 4 MB without a line end as fast as with them, in bounded memory', async () => {
     const timeOf = async (piece: string) => {
       const { guest, console } = attached()
