@@ -1,61 +1,82 @@
-import { readDomainFacts } from '../../domain/domain-facts.ts'
+import type { NicViews } from '../../truth/compare.ts'
+import { compareViews } from '../../truth/compare.ts'
+import { observeTruth } from '../../truth/observe.ts'
 import { findVm } from '../../vm/find-vm.ts'
 import { withConnection } from '../../vm/host.ts'
-import { isRunning } from '../../vm/power.ts'
 import type { CommandContext, CommandStatus } from '../context.ts'
+import { withProgress } from '../progress.ts'
+import type { Terminal } from '../terminal.ts'
 
 interface VmShowOptions {
   readonly json?: true | undefined
+  /** False leaves the console alone. */
+  readonly guest: boolean
   readonly connect: string
 }
 
 export async function vmShow(
   { terminal, signal }: CommandContext,
   name: string,
-  { json, connect }: VmShowOptions,
+  { json, guest, connect }: VmShowOptions,
 ): Promise<CommandStatus> {
-  const shown = await withConnection(
+  const { vm, truth } = await withConnection(
     connect,
     async (connection) => {
-      const vm = await findVm(connection, name, signal)
-      const { state } = await connection.domainState(vm.domain, { signal })
-      const running = await isRunning(connection, vm, signal)
-      const live = running ? readDomainFacts(await connection.domainXml(vm.domain, { signal })) : undefined
-      return {
-        name,
-        uuid: vm.domain.uuid,
-        state,
-        definition: vm.metadata.definition,
-        testbed: vm.metadata.testbed,
-        image: vm.metadata.image,
-        os: vm.metadata.os,
-        accelerator: vm.facts.accelerator,
-        vcpus: vm.facts.vcpus,
-        memoryMiB: vm.facts.memoryKiB === undefined ? undefined : vm.facts.memoryKiB / 1024,
-        serialLog: vm.facts.serial?.log,
-        nics: vm.metadata.nics.map((nic) => {
-          const attached = live?.nics.find(({ mac }) => mac === nic.mac)
-          return {
-            name: `eth${nic.position}`,
-            mode: nic.mode,
-            mac: nic.mac,
-            uplink: nic.uplink,
-            ...(attached === undefined ? {} : { device: attached.target, trust: attached.trustGuestRxFilters }),
-          }
-        }),
-      }
+      const found = await findVm(connection, name, signal)
+      const asked = withProgress(terminal, `asking about ${name}`, () =>
+        observeTruth(connection, found, { askGuest: guest, signal }),
+      )
+      return { vm: found, truth: await asked }
     },
     signal,
   )
-  if (json) terminal.json<'vm show'>(shown)
-  else {
-    const { nics, ...facts } = shown
-    for (const [key, value] of Object.entries(facts))
-      if (value !== undefined) terminal.result(`${key.padEnd(12)}${value}`)
-    for (const { name: nic, mode, mac, uplink, device } of nics)
-      terminal.result(
-        `${nic.padEnd(12)}${mode} on ${uplink ?? 'nothing'}  ${mac}${device === undefined ? '' : `  as ${device}`}`,
-      )
+  const { metadata, facts } = vm
+  const views = compareViews(truth)
+  const shown = {
+    name,
+    uuid: vm.domain.uuid,
+    state: truth.state,
+    definition: metadata.definition,
+    testbed: metadata.testbed,
+    image: metadata.image,
+    os: metadata.os,
+    accelerator: facts.accelerator,
+    vcpus: facts.vcpus,
+    memoryMiB: facts.memoryKiB === undefined ? undefined : facts.memoryKiB / 1024,
+    serialLog: facts.serial?.log,
   }
+  if (json) {
+    const nics = views.map((view) => {
+      const note = metadata.nics.find(({ mac }) => mac === view.mac)
+      const attached = truth.live?.nics.find(({ mac }) => mac === view.mac)
+      return {
+        ...view,
+        mode: note?.mode,
+        uplink: note?.uplink,
+        ...(attached === undefined ? {} : { device: attached.target, trust: attached.trustGuestRxFilters }),
+      }
+    })
+    terminal.json<'vm show'>({ ...shown, guestUnasked: truth.guestUnasked, nics })
+    return undefined
+  }
+  for (const [key, value] of Object.entries(shown))
+    if (value !== undefined) terminal.result(`${key.padEnd(12)}${value}`)
+  for (const view of views) printNic(terminal, view, metadata.nics.find(({ mac }) => mac === view.mac)?.mode)
+  if (truth.live !== undefined && truth.guestUnasked !== undefined)
+    terminal.result(`\nthe guest was not asked: ${truth.guestUnasked}`)
   return undefined
+}
+
+function printNic(terminal: Terminal, view: NicViews, mode: string | undefined): void {
+  terminal.result(`\n${terminal.style('bold', view.name)}  ${mode ?? 'in no mode that vmr knows of'}  ${view.mac}`)
+  const rows = {
+    'as defined': view.defined,
+    'as it runs': view.live,
+    'the kernel': view.kernel,
+    'the guest': view.guest,
+  }
+  for (const [source, words] of Object.entries(rows))
+    if (words !== undefined) terminal.result(`  ${source.padEnd(12)}${words}`)
+  for (const { between, words } of view.differences)
+    terminal.result(terminal.style('yellow', `  ! ${between}: ${words}`))
 }

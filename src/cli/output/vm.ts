@@ -139,7 +139,22 @@ export const vmOutputs = {
     vcpus: z.number().optional(),
     memoryMiB: z.number().optional(),
     serialLog: z.string().optional(),
-    nics: list(nic.extend({ device: z.string().optional(), trust: z.boolean().optional() })),
+    guestUnasked: z.string().optional().describe('why the guest was not asked'),
+    nics: list(
+      z.object({
+        name: z.string(),
+        mac: z.string(),
+        mode: z.string().optional(),
+        uplink: z.string().optional(),
+        device: z.string().optional(),
+        trust: z.boolean().optional(),
+        defined: z.string().optional(),
+        live: z.string().optional(),
+        kernel: z.string().optional(),
+        guest: z.string().optional(),
+        differences: list(z.object({ between: z.string(), words: z.string() })),
+      }),
+    ),
   }),
   'vm xml': z.union([
     z.object({ name, xml: z.string() }),

@@ -176,7 +176,8 @@ export function vmCommands(program: Command) {
       runCommand(options, async (context) => (await import('../commands/vm-list.ts')).vmList(context, options)),
     )
   command(vm, 'show <name>')
-    .description('show a VM: state, interface modes, image, logs')
+    .description('show a VM: what its definition, libvirt, the kernel and the guest say of it, and where they differ')
+    .option('--no-guest', 'leave its console alone')
     .addOption(connectOption())
     .action((name, options) =>
       runCommand(options, async (context) => (await import('../commands/vm-show.ts')).vmShow(context, name, options)),

@@ -19,7 +19,7 @@ describe('the life of a VM at the command line', function () {
     assert.equal(exitCode, 0, stderr)
     return JSON.parse(stdout) as Record<string, unknown>
   }
-  const state = async () => (await vm('show')).state
+  const state = async () => (await vm('show', '--no-guest')).state
 
   before(async () => {
     folder = await mkdtemp(join(tmpdir(), 'vmr-life-'))

@@ -1,0 +1,72 @@
+import { readDomainFacts } from '../domain/domain-facts.ts'
+import { isVmrError } from '../errors/vmr-error.ts'
+import { readMachineState } from '../ipv6/evidence/machine-state.ts'
+import type { MachineState } from '../ipv6/evidence/schema.ts'
+import type { Connection } from '../libvirt/index.ts'
+import { localShell } from '../shell/local.ts'
+import { serialShell } from '../shell/serial/serial-shell.ts'
+import { openSession } from '../vm/boot.ts'
+import type { Vm } from '../vm/find-vm.ts'
+import { guestAccess } from '../vm/guest-access.ts'
+import { withLibvirt } from '../vm/libvirt-failure.ts'
+import type { Sources } from './compare.ts'
+
+/** A prompt of a guest that runs comes at once, or somebody types there. */
+const promptLimitMs = 10_000
+
+export interface Truth extends Sources {
+  readonly state: string
+  /** Why the guest was not asked, in words; undefined where it was. */
+  readonly guestUnasked: string | undefined
+}
+
+/**
+ * Asks libvirt, the kernel and the guest about a VM, and changes nothing: QEMU's query-rx-filter, which would tell more
+ * of a macvtap, re-arms an event that the filter's upkeep depends on.
+ */
+export async function observeTruth(
+  connection: Connection,
+  vm: Vm,
+  { askGuest, signal }: { readonly askGuest: boolean; readonly signal: AbortSignal },
+): Promise<Truth> {
+  const { domain, facts: defined } = vm
+  const { state } = await withLibvirt(`reading the state of ${domain.name}`, () =>
+    connection.domainState(domain, { signal }),
+  )
+  const stopped = { state, defined, live: undefined, host: undefined, guest: undefined }
+  if (state === 'shutoff' || state === 'crashed') return { ...stopped, guestUnasked: 'the VM does not run' }
+  const live = readDomainFacts(
+    await withLibvirt(`reading the XML of ${domain.name}`, () => connection.domainXml(domain, { signal })),
+  )
+  const [host, guest] = await Promise.all([
+    readMachineState(localShell, { signal }),
+    state === 'running' && askGuest
+      ? askedGuest(connection, vm, signal)
+      : { unasked: askGuest ? `the VM is ${state}` : 'as --no-guest says' },
+  ])
+  return 'unasked' in guest
+    ? { state, defined, live, host, guest: undefined, guestUnasked: guest.unasked }
+    : { state, defined, live, host, guest: guest.said, guestUnasked: undefined }
+}
+
+async function askedGuest(
+  connection: Connection,
+  { domain, metadata, facts }: Vm,
+  signal: AbortSignal,
+): Promise<{ readonly said: MachineState } | { readonly unasked: string }> {
+  const { credentials } = guestAccess(metadata.os, facts.accelerator ?? 'tcg')
+  try {
+    const session = await openSession(connection, domain, { credentials, timeoutMs: promptLimitMs, signal })
+    const shell = serialShell(session)
+    try {
+      return { said: await readMachineState(shell, { asRoot: ['sudo', '-n'], signal }) }
+    } finally {
+      await shell.close()
+      await session.close()
+    }
+  } catch (error) {
+    // Whoever asks what is true wants to know the rest too.
+    if (!isVmrError(error) || error.code === 'INTERRUPTED') throw error
+    return { unasked: error.message }
+  }
+}
