@@ -1,5 +1,5 @@
 import { VmrError } from '../../errors/vmr-error.ts'
-import type { VyosPath } from './path.ts'
+import { maxPathWords, type VyosPath } from './path.ts'
 
 const maxLength = 8 * 1024 * 1024
 const maxDepth = 64
@@ -24,8 +24,13 @@ export function parseConfigBoot(text: string): readonly VyosPath[] {
     const parent = open.at(-1)
     if (parent !== undefined) parent.children += 1
   }
+  // Else a few long lines would be many long paths.
+  const checkLength = () => {
+    if (here.length + words.length > maxPathWords) throw invalid(line, `a path of more than ${maxPathWords} words`)
+  }
   const endLeaf = () => {
     if (words.length === 0) return
+    checkLength()
     paths.push([...here, ...words])
     countChild()
     words = []
@@ -73,6 +78,7 @@ export function parseConfigBoot(text: string): readonly VyosPath[] {
       case '{':
         if (words.length === 0) throw invalid(line, 'a brace opens without a name')
         if (open.length >= maxDepth) throw invalid(line, `nested deeper than ${maxDepth}`)
+        checkLength()
         countChild()
         here.push(...words)
         open.push({ words: words.length, children: 0 })

@@ -1,5 +1,5 @@
 import { VmrError } from '../../errors/vmr-error.ts'
-import type { VyosPath } from './path.ts'
+import { maxPathWords, type VyosPath } from './path.ts'
 
 const maxLength = 8 * 1024 * 1024
 const maxCommands = 200_000
@@ -28,6 +28,7 @@ export function parseSetCommands(text: string): readonly VyosPath[] {
     const [verb, ...path] = words
     if (verb !== 'set' || path.length === 0)
       throw unreadable(line, `"${words.join(' ').slice(0, 100)}" is no set command`)
+    if (path.length > maxPathWords) throw unreadable(line, `a path of more than ${maxPathWords} words`)
     if (paths.length >= maxCommands) throw unreadable(line, `it has more than ${maxCommands} commands`)
     paths.push(path)
     words = []

@@ -9,6 +9,8 @@ export interface VyosCommand {
 }
 
 const maxWordLength = 4000
+/** VyOS's own paths have a dozen; what a guest sends may have any number. */
+export const maxPathWords = 64
 
 /** A path as one string, for sets and maps: no word can hold a NUL. */
 export function keyOf(path: VyosPath): string {

@@ -2,9 +2,10 @@ import { createHash } from 'node:crypto'
 import { z } from 'zod'
 import type { NetworkConfig } from '../../config/network-config.ts'
 import type { Shell } from '../../shell/shell.ts'
+import { maxPathWords } from './path.ts'
 import type { UndoStep } from './plan.ts'
 
-const pathSchema = z.array(z.string().max(4000)).min(1).max(64)
+const pathSchema = z.array(z.string().max(4000)).min(1).max(maxPathWords)
 const recordSchema = z.strictObject({
   format: z.literal(1),
   steps: z

@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import { isVmrError } from '../../../src/errors/vmr-error.ts'
 import { parseConfigBoot } from '../../../src/os/vyos/config-boot.ts'
 import { parseSetCommands } from '../../../src/os/vyos/parse-commands.ts'
+import { parseTransaction } from '../../../src/os/vyos/transaction-script.ts'
 import { parseVyosVersion } from '../../../src/os/vyos/version.ts'
+import { fuzzRuns, mutated, randomFrom } from '../../shell/serial/mutations.ts'
 import { answerTo } from '../../shell/serial/recording.ts'
 
 const recorded = (typed: string) => {
@@ -99,6 +102,7 @@ system {
       ['a "b\nc', /line 1: a quote is not closed/],
       ['a {\n'.repeat(100), /nested deeper/],
       ['/* x', /a comment is not closed/],
+      [`a\nb ${'c '.repeat(64)}{\n}\n`, /line 2: a path of more than 64 words/],
     ] as const) {
       assert.throws(() => parseConfigBoot(text), { code: 'CONFIG_INVALID', message })
     }
@@ -144,21 +148,76 @@ describe('both parsers', () => {
     )
   }).timeout(20_000)
 
-  it('read large configurations in linear time', () => {
-    const commands = "set interfaces ethernet eth0 address '192.0.2.1/24'\n"
-    const braces = 'interfaces { ethernet eth0 { address "192.0.2.1/24"\n } }\n'
-    for (const [parse, line] of [
-      [parseSetCommands, commands],
-      [parseConfigBoot, braces],
-    ] as const) {
+  const braces = readFileSync(new URL('../../../guest/lab-router/rootfs/config/config.boot', import.meta.url))
+  const commands = Buffer.from(recorded('show configuration commands | no-more'))
+  const commit = Buffer.from(
+    `\nvmr-word configure\n\nvmr-word answer 0\n${recorded('commit')}\nvmr-word outcome committed\n`,
+  )
+  it('take mutated configurations and reports: they are read to the end or refused with the line', () => {
+    for (const seed of Array(fuzzRuns(10_000)).keys()) {
+      const random = randomFrom(seed)
+      for (const [whole, parse] of [
+        [commands, parseSetCommands],
+        [braces, parseConfigBoot],
+        [commit, (text: string) => parseTransaction(text, [{ kind: 'set', path: ['a'] }], 'vmr-word')],
+        [commit, parseVyosVersion],
+      ] as const) {
+        let bytes: Buffer = whole
+        for (let change = 1 + random.below(4); change > 0; change -= 1) bytes = mutated(random, bytes)
+        try {
+          parse(bytes.toString('utf8'))
+        } catch (error) {
+          if (!isVmrError(error) || error.code === 'INTERNAL') throw new Error(`seed ${seed}`, { cause: error })
+        }
+      }
+    }
+  }).timeout(600_000)
+
+  const set = "set interfaces ethernet eth0 address '192.0.2.1/24'\n"
+  const block = 'interfaces { ethernet eth0 { address "192.0.2.1/24"\n } }\n'
+  const awkward: readonly (readonly [string, (text: string) => unknown, (count: number) => string])[] = [
+    ['commands', parseSetCommands, (count) => set.repeat(count)],
+    ['a command of many words', parseSetCommands, (count) => `set ${'a '.repeat(8 * count)}`],
+    ['a value of many quotes', parseSetCommands, (count) => `set a ${`'b'"c"\\d`.repeat(count)}`],
+    ['a value of many lines', parseSetCommands, (count) => `set a '${'\n'.repeat(8 * count)}'`],
+    ['blocks', parseConfigBoot, (count) => block.repeat(count)],
+    [
+      'a block with a name of many words',
+      parseConfigBoot,
+      (count) => `${'a '.repeat(count)}{\n${'b\n'.repeat(count)}}\n`,
+    ],
+    ['many comments', parseConfigBoot, (count) => '/* a */ // b\n'.repeat(count)],
+    ['an open comment', parseConfigBoot, (count) => '/* '.repeat(8 * count)],
+    ['a value of many escapes', parseConfigBoot, (count) => `a "${'\\"'.repeat(4 * count)}"`],
+    [
+      'reports',
+      (text) => parseTransaction(text, [], 'w'),
+      (count) => `\nw answer 0\n  ${' '.repeat(20)}x\n`.repeat(count),
+    ],
+    [
+      'an answer of blanks',
+      (text) => parseTransaction(text, [], 'w'),
+      (count) => `\nw answer 0\n${' '.repeat(8 * count)}x`,
+    ],
+    ['a version of blanks', parseVyosVersion, (count) => `Version: ${' '.repeat(8 * count)}x`],
+  ]
+  for (const [what, parse, textOf] of awkward) {
+    it(`read in time that grows with the length: ${what}`, () => {
       const timeOf = (count: number) => {
-        const text = line.repeat(count)
+        const text = textOf(count)
         const start = performance.now()
-        parse(text)
+        try {
+          parse(text)
+        } catch (error) {
+          assert.ok(isVmrError(error))
+        }
         return performance.now() - start
       }
-      timeOf(10_000)
-      assert.ok(timeOf(100_000) < 50 * Math.max(timeOf(10_000), 5))
-    }
-  })
+      timeOf(4000)
+      const once = Math.min(timeOf(4000), timeOf(4000), timeOf(4000))
+      const eightfold = Math.min(timeOf(32_000), timeOf(32_000))
+      // Quadratic time would be 64 times as long.
+      assert.ok(eightfold < 24 * Math.max(once, 2), `${once} ms, and ${eightfold} ms for eight times as much`)
+    })
+  }
 })
