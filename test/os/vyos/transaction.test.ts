@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { execa } from 'execa'
-import type { VyosCommand } from '../../../src/os/vyos/path.ts'
+import fc from 'fast-check'
+import { renderCommand, type VyosCommand } from '../../../src/os/vyos/path.ts'
 import { isRefusal, parseTransaction, transactionScript } from '../../../src/os/vyos/transaction-script.ts'
 import { answerTo } from '../../shell/serial/recording.ts'
 
@@ -205,6 +206,59 @@ describe('VyOS transaction', () => {
     const { report } = await run([good], { commit: Array(9).fill(lockedText) }, { lockSeconds: 0 })
     assert.equal(report.outcome, 'commitFailed')
     assert.match(report.answers.find(isRefusal)?.text ?? '', /temporarily locked/)
+  })
+
+  it('gives VyOS every value as one word, whatever it holds, and runs nothing of it', async () => {
+    const hostile = fc.oneof(
+      fc.string({ unit: 'binary', minLength: 1, maxLength: 40 }),
+      fc.string({ unit: fc.constantFrom(...'\'"`$(){};\n\\ |&#?!~*[]<>=a-\t'), minLength: 1, maxLength: 40 }),
+      fc.constantFrom(
+        '$(touch canary)',
+        '; touch canary',
+        '> canary',
+        '$IFS',
+        '-n',
+        '--',
+        'set',
+        'exit',
+        'fi',
+        'EOF',
+        '2>&1',
+      ),
+      fc.string({ minLength: 1, maxLength: 20 }).map((text) => `' ; touch canary ; '${text}`),
+    )
+    const folder = mkdtempSync(join(tmpdir(), 'vmr-words-'))
+    try {
+      const commands: VyosCommand[] = []
+      for (const value of fc.sample(hostile, 2000)) {
+        const command = { kind: 'set', path: ['interfaces', 'ethernet', 'eth0', 'description', value] } as const
+        try {
+          renderCommand(command)
+          commands.push(command)
+        } catch (error) {
+          // Refused: it never gets into a script.
+          assert.equal((error as { code?: string }).code, 'CONFIG_INVALID')
+        }
+      }
+      assert.ok(commands.length > 500)
+      // A fake of VyOS's template: writes down its words, each ended by NUL.
+      const fake = [
+        'shopt -s expand_aliases',
+        `fake() { printf '%s\\0' "$@" >>${folder}/words; }`,
+        ...['configure', 'set', 'commit', 'discard', 'exit'].map((verb) => `alias ${verb}='fake ${verb}'`),
+      ]
+      writeFileSync(join(folder, 'template'), `${fake.join('\n')}\n`)
+      const script = transactionScript(commands, { word, lockSeconds: 1, save: false })
+      writeFileSync(join(folder, 'script'), script.replace(template, join(folder, 'template')))
+      const { stderr } = await execa('bash', ['script'], { cwd: folder })
+      assert.equal(stderr, '')
+      const words = readFileSync(join(folder, 'words'), 'utf8').split('\0').slice(0, -1)
+      const expected = commands.flatMap(({ kind, path }) => [kind, ...path])
+      assert.deepEqual(words, ['configure', 'discard', ...expected, 'commit', 'exit'])
+      assert.deepEqual(readdirSync(folder).toSorted(), ['template', 'words'])
+    } finally {
+      rmSync(folder, { recursive: true })
+    }
   })
 
   it('tells a script that did not come to its end from one that did', () => {
