@@ -72,6 +72,23 @@ describe('login on the console stream of a lab router', function () {
     })
   }
 
+  it('is not confused by a prompt so long that the terminal breaks every echo', async () => {
+    const hostName = `r1-${'x'.repeat(60)}`
+    const rename = (name: string): (readonly [string, RegExp])[] => [
+      ['configure\r', /# $/],
+      [`set system host-name ${name}\r`, /\n\[edit\]\r\r\nvyos@[\w-]+# $/],
+      ['commit\r', /commit\r\n\[edit\]\r\r\nvyos@[\w-]+# $/],
+      ['exit\r', /\$ $/],
+      ['exit\r', /login: $/],
+    ]
+    await guest.operator(rename(hostName))
+    const { session, shell, close } = await guest.login()
+    assert.equal(session.hostName, hostName)
+    assert.equal((await shell.run(['hostname'])).stdout, `${hostName}\n`)
+    await close()
+    await guest.operator(rename('vyos'))
+  })
+
   it('leaves an operator’s uncommitted changes alone, and says that they are in the way', async () => {
     await guest.operator([
       ['configure\r', configurationPrompt],
