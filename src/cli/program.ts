@@ -1,5 +1,6 @@
 import { Command } from '@commander-js/extra-typings'
 import packageJson from '../../package.json' with { type: 'json' }
+import { applyCommand } from './program/apply.ts'
 import { benchCommands } from './program/bench.ts'
 import { command } from './program/command.ts'
 import { diagnoseCommand } from './program/diagnose.ts'
@@ -42,6 +43,7 @@ Exit status:
   labCommands(program)
   nicCommands(program)
   vmCommands(program)
+  applyCommand(program)
   benchCommands(program)
   diagnoseCommand(program)
   reportCommand(program)

@@ -31,7 +31,12 @@ export function stopVm(connection: Connection, vm: Vm, options: StopOptions): Pr
   return withVmLock(vm.domain.name, { signal: options.signal }, () => shutDown(connection, vm, options))
 }
 
-async function shutDown(connection: Connection, vm: Vm, { timeoutMs, signal }: StopOptions): Promise<StopOutcome> {
+/** As {@link stopVm}, for a caller who holds the VM's lock. */
+export async function shutDown(
+  connection: Connection,
+  vm: Vm,
+  { timeoutMs, signal }: StopOptions,
+): Promise<StopOutcome> {
   if (!(await isRunning(connection, vm, signal))) return { how: 'was not running' }
   const start = performance.now()
   const seconds = () => (performance.now() - start) / 1000

@@ -1,11 +1,9 @@
 import { VmrError } from '../../errors/vmr-error.ts'
-import { bootGuest } from '../../vm/boot.ts'
 import { findVm } from '../../vm/find-vm.ts'
-import { guestAccess } from '../../vm/guest-access.ts'
 import { withConnection } from '../../vm/host.ts'
 import { isRunning, pauseVm, rebootVm, resetVm, resumeVm, setAutostart, stopVm } from '../../vm/power.ts'
+import { startVm } from '../../vm/start.ts'
 import { finishPendingSwitch } from '../../vm/switch/switch-vm.ts'
-import { prepareUplinksOf } from '../../vm/uplink-uses.ts'
 import { withVmLock } from '../../vm/vm-lock.ts'
 import type { CommandContext, CommandStatus } from '../context.ts'
 import { secondsOption } from '../number-option.ts'
@@ -28,17 +26,10 @@ export async function vmStart(
         await finishPendingSwitch(name)
         const vm = await findVm(connection, name, signal)
         if (await isRunning(connection, vm, signal)) return { started: false as const }
-        await prepareUplinksOf(vm, { signal })
-        return withProgress(terminal, name, async (report) => {
-          const { session, readyAfterMs, retried } = await bootGuest(connection, vm.domain, {
-            ...guestAccess(vm.metadata.os, vm.facts.accelerator ?? 'tcg'),
-            signal,
-            onState: ({ state }) => report(`booting: ${state}`),
-            onRetry: () => report('the boot hung, trying once more'),
-          })
-          await session.close()
-          return { started: true as const, readyAfterSeconds: Number((readyAfterMs / 1000).toFixed(2)), retried }
-        })
+        return withProgress(terminal, name, async (onProgress) => ({
+          started: true as const,
+          ...(await startVm(connection, vm, { signal, onProgress })),
+        }))
       })
     },
     signal,

@@ -25,8 +25,25 @@ const vmRates = {
   nics: list(z.object({ device: z.string(), received: rates, sent: rates })),
 }
 
-/** What the commands `vmr vm …` print with --json, by the command's words. */
+/** What `vmr apply` and the commands `vmr vm …` print with --json, by the command's words. */
 export const vmOutputs = {
+  apply: z.union([
+    z.object({
+      name,
+      changes: list(
+        z.object({
+          what: z.string(),
+          from: z.string().optional().describe('absent: it is added'),
+          to: z.string().optional().describe('absent: it is removed'),
+          effect: z.enum(['now', 'now, interrupts', 'at the next start']),
+        }),
+      ),
+      applied: z.boolean(),
+      restarted: z.boolean(),
+      waitsForNextStart: z.boolean(),
+    }),
+    z.looseObject({ name }).describe('a VM that was made: as of `vm create`'),
+  ]),
   'vm create': z.union([
     z.object({
       name,
