@@ -57,6 +57,19 @@ export function planUndo(before: readonly VyosPath[], changes: readonly VyosChan
   return [...[...deletions.values()].toReversed(), ...restorations]
 }
 
+/** What runs once all of the changes are active. */
+export function applyChanges(before: readonly VyosPath[], changes: readonly VyosChange[]): readonly VyosPath[] {
+  let paths = before
+  for (const { kind, path, single } of changes) {
+    const name = path.slice(0, -1)
+    const goes = (leaf: VyosPath) =>
+      kind === 'delete' ? startsWith(leaf, path) : single && leaf.length === path.length && startsWith(leaf, name)
+    paths = paths.filter((leaf) => !goes(leaf))
+    if (kind === 'set' && !paths.some((leaf) => startsWith(leaf, path))) paths = [...paths, path]
+  }
+  return paths
+}
+
 /** The commands that these steps still take, given what runs now: others may have changed things in between. */
 export function resolveUndo(running: readonly VyosPath[], steps: readonly UndoStep[]): readonly VyosChange[] {
   const nodes = indexOf(running)

@@ -1,5 +1,17 @@
 import { renderCommand, type VyosCommand } from './path.ts'
 
+/** In the same script, so that nobody who loses the guest meanwhile leaves it half changed. */
+function undoing(commands: readonly VyosCommand[]): readonly string[] {
+  return [
+    '  if [[ -n $vmr_partly ]]; then',
+    ...commands.map((command) => `    ${renderCommand(command)} >"$vmr_out" 2>&1`),
+    '    commit >"$vmr_out" 2>&1',
+    '    vmr_tell undo',
+    '    discard >"$vmr_out" 2>&1',
+    '  fi',
+  ]
+}
+
 const outcomes = ['committed', 'refused', 'commitFailed', 'saveFailed', 'saveLost'] as const
 
 /** What VyOS answered, command by command. */
@@ -78,6 +90,8 @@ export interface TransactionScriptOptions {
   /** How long to wait for another operator's commit, in seconds. */
   readonly lockSeconds: number
   readonly save: boolean
+  /** Takes back whatever part of the commands a failed commit made active; what is not there is passed over. */
+  readonly undo?: readonly VyosCommand[]
 }
 
 /**
@@ -88,13 +102,14 @@ export interface TransactionScriptOptions {
  * same number left pending is discarded first. Ctrl-C is ignored: a commit must never end halfway.
  */
 export function transactionScript(commands: readonly VyosCommand[], options: TransactionScriptOptions): string {
-  const { word, lockSeconds, save } = options
+  const { word, lockSeconds, save, undo = [] } = options
   const lines = [
     'source /opt/vyatta/etc/functions/script-template',
     "trap '' INT QUIT HUP",
     'export VYATTA_PAGER=cat',
     'vmr_out=$(mktemp)',
     "vmr_refused=''",
+    "vmr_partly=''",
     `vmr_tell() { printf '\\n%s %s\\n' ${word} "$*"; cat "$vmr_out"; }`,
     'vmr_check() {',
     '  vmr_tell "answer $1"',
@@ -114,7 +129,7 @@ export function transactionScript(commands: readonly VyosCommand[], options: Tra
     '    commit >"$vmr_out" 2>&1',
     '    case $(<"$vmr_out") in',
     `    ${casePattern(locked)}) (( SECONDS < vmr_limit )) || { vmr_outcome=commitFailed; break; } ;;`,
-    `    ${commitFailures.map(casePattern).join(' | ')}) vmr_outcome=commitFailed; break ;;`,
+    `    ${commitFailures.map(casePattern).join(' | ')}) vmr_outcome=commitFailed vmr_partly=yes; break ;;`,
     '    *) break ;;',
     '    esac',
     `    sleep ${lockRetrySeconds}`,
@@ -124,6 +139,7 @@ export function transactionScript(commands: readonly VyosCommand[], options: Tra
     'if [[ $vmr_outcome != committed ]]; then',
     '  discard >"$vmr_out" 2>&1',
     '  vmr_tell discard',
+    ...(undo.length > 0 ? undoing(undo) : []),
     ...(save ? ['else', ...saving] : []),
     'fi',
     'exit >/dev/null 2>&1',

@@ -4,7 +4,7 @@ import { throwIfAborted } from '../../shell/abort.ts'
 import { runChecked, type Shell } from '../../shell/shell.ts'
 import { parseSetCommands } from './parse-commands.ts'
 import { renderCommand, startsWith, type VyosCommand, type VyosPath } from './path.ts'
-import { planUndo, resolveUndo, type VyosChange } from './plan.ts'
+import { applyChanges, planUndo, resolveUndo, type VyosChange } from './plan.ts'
 import {
   isRefusal,
   parseTransaction,
@@ -44,7 +44,7 @@ export interface ChangeOptions {
  * Makes all of these changes active, or none.
  *
  * Everything is set first; one refused command and nothing is committed. A commit that fails can leave parts active:
- * they are read back and undone. Success is what the configuration says afterwards, not what the commit answered.
+ * the guest undoes them by itself, even if it is lost meanwhile, and what is left is read back and undone. Success is what the configuration says afterwards, not what the commit answered.
  * A commit cannot be interrupted: an abort takes effect before it starts or after it has ended.
  *
  * @throws VmrError GUEST_CONFIG_REFUSED naming the refused command with VyOS's own words, and what could not be undone;
@@ -58,7 +58,9 @@ export async function changeConfiguration(
 ): Promise<void> {
   if (commands.length === 0) return
   throwIfAborted(signal, `configuring ${shell.description}`)
-  const report = await runTransaction(shell, commands, save).catch((error: unknown) => {
+  const undo = planUndo(before, commands)
+  const worst = resolveUndo(applyChanges(before, commands), undo)
+  const report = await runTransaction(shell, commands, { save, undo: worst }).catch((error: unknown) => {
     throw inDoubt(error)
   })
   if (report.outcome === 'refused') throw refusal(shell, report, [])
@@ -69,9 +71,9 @@ export async function changeConfiguration(
     if (report.outcome === 'saveFailed' || report.outcome === 'saveLost') throw notSaved(shell, report)
   }
 
-  const undo = planUndo(before, commands)
+  // The script takes back what it can; what it missed, and what no commit reported, goes here.
   const back = resolveUndo(after, undo)
-  if (back.length > 0) await runTransaction(shell, back, false)
+  if (back.length > 0) await runTransaction(shell, back, { save: false, undo: [] })
   const left = back.length === 0 ? [] : resolveUndo(await readConfiguration(shell), undo)
   throw refusal(shell, report, left, missing)
 }
@@ -79,12 +81,12 @@ export async function changeConfiguration(
 async function runTransaction(
   shell: Shell,
   commands: readonly VyosCommand[],
-  save: boolean,
+  { save, undo }: { readonly save: boolean; readonly undo: readonly VyosCommand[] },
 ): Promise<TransactionReport> {
   const word = `vmr-${randomBytes(9).toString('hex')}`
   const path = `/tmp/${word}`
-  await shell.writeFile(path, transactionScript(commands, { word, lockSeconds, save }), { mode: 0o600 })
-  const timeoutMs = baseTimeoutMs + commands.length * commandTimeoutMs + lockSeconds * 1000
+  await shell.writeFile(path, transactionScript(commands, { word, lockSeconds, save, undo }), { mode: 0o600 })
+  const timeoutMs = baseTimeoutMs + (commands.length + undo.length) * commandTimeoutMs + lockSeconds * 1000
   const result = await shell.run(['vbash', path], { timeoutMs })
   const report = parseTransaction(result.stdout, commands, word)
   if (report === undefined) {

@@ -47,6 +47,12 @@ describe('commands on the console stream of a lab router', function () {
     assert.deepEqual(await active(), before)
   }
 
+  /** The script of a change goes on without a console. This shell's own words are in the list of processes too. */
+  const scriptsEnded = async () => {
+    const count = ['sh', '-c', "cat /proc/[0-9]*/cmdline | tr '\\0' ' ' | grep -c 'vbas[h] /tmp/vmr'"]
+    while ((await shell.run(count)).stdout !== '0\n') await delay(50)
+  }
+
   before(async () => {
     guest = await startLibvirtGuest()
     await login()
@@ -118,9 +124,7 @@ describe('commands on the console stream of a lab router', function () {
       )
       assert.match(error.hint ?? '', /All that was typed and shown is in \S+\.ndjson/)
       await login()
-      // The script of the change goes on without a console. This shell's own words are in the list too.
-      const scripts = ['sh', '-c', "cat /proc/[0-9]*/cmdline | tr '\\0' ' ' | grep -c 'vbas[h] /tmp/vmr'"]
-      while ((await shell.run(scripts)).stdout !== '0\n') await delay(50)
+      await scriptsEnded()
       await latency(0)
       const after = await active()
       assert.ok(
@@ -144,6 +148,26 @@ describe('commands on the console stream of a lab router', function () {
     assert.equal(error.code, 'GUEST_CONFIG_REFUSED')
     assert.match(error.message, /source-address or source-interface required for tunnel!/)
     assert.match(error.message, /The configuration is as it was before\.$/)
+    assert.deepEqual(await active(), before)
+  })
+
+  it('leaves nothing of a commit that failed in the middle behind when the console is lost during it', async () => {
+    const before = await active()
+    const running = await readConfiguration(shell)
+    await latency(300)
+    const begun = new Promise<void>((resolve) => {
+      open.session.console.onLine((line) => {
+        if (/ vbash /.test(line)) resolve()
+      })
+    })
+    const failing = [...changes, set('interfaces tunnel tun1 encapsulation ipip6')]
+    const failed = failure(changeConfiguration(shell, running, failing))
+    await begun
+    await open.cut()
+    assert.equal((await failed).code, 'GUEST_CONSOLE_LOST')
+    await login()
+    await scriptsEnded()
+    await latency(0)
     assert.deepEqual(await active(), before)
   })
 

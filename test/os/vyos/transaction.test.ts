@@ -25,7 +25,12 @@ function recorded(typed: string): string {
 async function run(
   commands: readonly VyosCommand[],
   answers: Readonly<Record<string, readonly string[]>>,
-  options: { readonly save?: boolean; readonly lockSeconds?: number; readonly saving?: string } = {},
+  options: {
+    readonly save?: boolean
+    readonly lockSeconds?: number
+    readonly saving?: string
+    readonly undo?: readonly VyosCommand[]
+  } = {},
 ) {
   const folder = mkdtempSync(join(tmpdir(), 'vmr-transaction-'))
   try {
@@ -75,6 +80,7 @@ async function run(
       word,
       lockSeconds: options.lockSeconds ?? 10,
       save: options.save ?? false,
+      undo: options.undo ?? [],
     })
     assert.ok(script.startsWith(`source ${template}\n`))
     const path = join(folder, 'script')
@@ -104,6 +110,7 @@ async function run(
 const quote = (text: string) => `'${text.replaceAll("'", "'\\''")}'`
 const good = set('interfaces ethernet eth0 address 192.168.1.1/24')
 const unknown = set('interfaces ethernet eth0 adress 192.168.1.1/24')
+const lockedText = 'Configuration system temporarily locked due to another commit in progress\n'
 const unknownAsked = 'set interfaces ethernet eth0 adress 192.168.1.1/24'
 
 describe('VyOS transaction', () => {
@@ -195,7 +202,21 @@ describe('VyOS transaction', () => {
     assert.match(report.answers.find(isRefusal)?.text ?? '', /source-address or source-interface required/)
   })
 
-  const lockedText = 'Configuration system temporarily locked due to another commit in progress\n'
+  it('takes back in the guest what a failed commit may have made active, but not when no commit began', async () => {
+    const undo: VyosCommand[] = [{ kind: 'delete', path: good.path }]
+    const asked = `delete ${good.path.join(' ')}`
+    const failed = await run([good], { commit: ['[[interfaces ethernet eth0]] failed\nCommit failed\n'] }, { undo })
+    assert.equal(failed.report.outcome, 'commitFailed')
+    assert.deepEqual(failed.asked.slice(-6), ['commit', 'discard', asked, 'commit', 'discard', 'exit'])
+    for (const [answers, options] of [
+      [{ [unknownAsked]: [recorded(unknownAsked)] }, { undo }],
+      [{ commit: [lockedText] }, { undo, lockSeconds: 0 }],
+      [{}, { undo }],
+    ] as const) {
+      assert.ok(!(await run([good, unknown], answers, options)).asked.includes(asked))
+    }
+  })
+
   it('waits for another operator’s commit', async () => {
     const { report, asked } = await run([good], { commit: [lockedText, lockedText] })
     assert.equal(report.outcome, 'committed')
