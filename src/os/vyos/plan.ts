@@ -57,15 +57,22 @@ export function planUndo(before: readonly VyosPath[], changes: readonly VyosChan
   return [...[...deletions.values()].toReversed(), ...restorations]
 }
 
-/** What runs once all of the changes are active. */
+/** What runs once all of the changes are active. VyOS keeps a node whose last child was deleted. */
 export function applyChanges(before: readonly VyosPath[], changes: readonly VyosChange[]): readonly VyosPath[] {
   let paths = before
   for (const { kind, path, single } of changes) {
-    const name = path.slice(0, -1)
+    const parent = path.slice(0, -1)
+    if (kind === 'delete') {
+      paths = paths.filter((leaf) => !startsWith(leaf, path))
+      if (parent.length > 0 && !paths.some((leaf) => startsWith(leaf, parent))) paths = [...paths, parent]
+      continue
+    }
     const goes = (leaf: VyosPath) =>
-      kind === 'delete' ? startsWith(leaf, path) : single && leaf.length === path.length && startsWith(leaf, name)
-    paths = paths.filter((leaf) => !goes(leaf))
-    if (kind === 'set' && !paths.some((leaf) => startsWith(leaf, path))) paths = [...paths, path]
+      leaf.length < path.length
+        ? startsWith(path, leaf)
+        : single && leaf.length === path.length && startsWith(leaf, parent)
+    const others = paths.filter((leaf) => !goes(leaf))
+    paths = others.some((leaf) => startsWith(leaf, path)) ? others : [...others, path]
   }
   return paths
 }
