@@ -3,9 +3,9 @@ import { evidenceFile } from '../ipv6/evidence/schema.ts'
 import { readConditions } from '../results/conditions.ts'
 import type { CellResult } from '../results/schema.ts'
 import type { Bench } from './bench.ts'
-import { measureTraffic, searchZeroLoss } from './measure-traffic.ts'
+import { directionsOf, measureTraffic, searchZeroLoss } from './measure-traffic.ts'
 import type { PlannedCell, Visit } from './plan.ts'
-import { probeAgain, probeAll, traceAll } from './probe-cell.ts'
+import { type CellProbes, probeAgain, probeAll } from './probe-cell.ts'
 import { lostDirections, verdictOf } from './verdict.ts'
 
 /**
@@ -29,7 +29,10 @@ export async function measureCell(visit: Visit, bench: Bench, earlier?: CellResu
   })
   try {
     progress.conditions ??= await readConditions()
-    const first = await probeAll(cell, bench)
+    const { records: first, solicitations } = await probeAll(cell, bench, {
+      only: directionsToProve(visit, bench, before),
+      lostBefore: lostDirections([...before.probesBefore, ...before.probesAfter]),
+    })
     progress.probesBefore = [...before.probesBefore, ...first]
     const traffic = await measureTraffic(visit, bench, lostDirections(first), before.throughput)
     progress.throughput = mergedThroughput(before.throughput, traffic.throughput)
@@ -39,17 +42,31 @@ export async function measureCell(visit: Visit, bench: Bench, earlier?: CellResu
       progress.zeroLoss = await searchZeroLoss(visit, bench, bench.zeroLoss)
     const loaded = traffic.throughput.flatMap((each) => (each.status === 'measured' ? [each.direction] : []))
     // Without a load nothing can have changed since.
-    const after = loaded.length === 0 ? [] : await probeAgain(cell, bench, first, loaded)
-    progress.probesAfter = [...before.probesAfter, ...after]
-    if (before.solicitations.length === 0) progress.solicitations = await traceAll(cell, bench, [...first, ...after])
+    const after = loaded.length === 0 ? nothingProbed : await probeAgain(cell, bench, first, loaded)
+    progress.probesAfter = [...before.probesAfter, ...after.records]
+    if (before.solicitations.length === 0) progress.solicitations = [...solicitations, ...after.solicitations]
+    const hadEvidence = lostDirections([...before.probesBefore, ...before.probesAfter]).length > 0
     const { probesBefore, probesAfter } = progress
-    if (lostDirections([...first, ...after]).length > 0) await keepEvidence(cell, bench)
+    if (!hadEvidence && lostDirections([...first, ...after.records]).length > 0) await keepEvidence(cell, bench)
     return result(verdictOf({ family: cell.family, probesBefore, probesAfter }))
   } catch (error) {
     bench.signal.throwIfAborted()
     progress.complete = true
     return result({ verdict: 'error', error: errorRecord(error) })
   }
+}
+
+const nothingProbed: CellProbes = { records: [], solicitations: [] }
+
+/**
+ * All directions at a cell's first visit. Later the machines are the same: only what will carry a load has to prove
+ * again that it can, and what was lost, that it still is.
+ */
+function directionsToProve({ cell, number }: Visit, { setup }: Bench, before: CellResult): string[] | undefined {
+  if (number === 1) return undefined
+  const there = setup.traffic[cell.family]
+  const carrying = there === undefined ? [] : cell.ways.flatMap((way) => directionsOf(way, there))
+  return [...carrying.map(({ name }) => name), ...lostDirections([...before.probesBefore, ...before.probesAfter])]
 }
 
 /** For `vmr diagnose --run --cell`. A cell that is broken is broken also when this cannot be told more of. */

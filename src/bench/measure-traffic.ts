@@ -6,11 +6,12 @@ import type {
   Way,
   ZeroLossRecord,
 } from '../results/schema.ts'
-import type { RunningCommand } from '../shell/shell.ts'
+import type { RunningCommand, Shell } from '../shell/shell.ts'
+import type { Machine } from '../testbed/machine.ts'
 import type { Bench } from './bench.ts'
 import { type CaseDirection, reversed } from './cases/bench-case.ts'
 import { measureThroughput, readToolVersion, startThroughputServer } from './iperf/measure.ts'
-import type { ThroughputRequest, ThroughputSample } from './iperf/throughput.ts'
+import type { ThroughputRequest, ThroughputSample, ThroughputTool } from './iperf/throughput.ts'
 import { parseLatency, startLatency } from './load-latency.ts'
 import type { ThroughputSettings, ZeroLossSettings } from './matrix.ts'
 import type { Visit } from './plan.ts'
@@ -92,18 +93,20 @@ async function measureWay(
   const flows = directions.map((direction, index) => flowOf(visit, bench, settings, direction, way, index))
   for (const { request } of flows)
     for (const { machine } of [request.sender, request.receiver])
-      await readToolVersion(machine, settings.tool, bench.signal)
+      await requireTool(machine, settings.tool, bench.signal)
   const samples = before.map((each) => [...each])
   let loadSeconds = 0
   await withServers(settings, flows, async (servers) => {
     const atLeast = repetitions
     const atMost = last ? Math.max(atLeast, (settings.maxRepetitions ?? 0) - (before[0]?.length ?? 0)) : atLeast
+    let usage = await snapshot(bench)
     for (let repetition = 1; repetition <= atMost; repetition++) {
       if (repetition > atLeast && samples.every((each) => isNarrow(each, settings, bench.seed))) break
       bench.onProgress(
         `${settings.tool} ${flows.map(({ direction }) => direction.name).join(' and ')}, ${repetition} of ${atLeast}`,
       )
-      const measured = await measureOnce(visit, bench, settings, flows, servers)
+      const { samples: measured, after } = await measureOnce(visit, bench, settings, flows, { servers, before: usage })
+      usage = after
       loadSeconds += settings.seconds + settings.omitSeconds
       for (const [index, sample] of measured.entries()) {
         const { direction } = flows[index] ?? {}
@@ -136,6 +139,16 @@ async function measureWay(
       }
     }),
   }
+}
+
+/** Which tools were found on which machine: a guest takes a quarter of a second for the answer, and it stays the same. */
+const found = new WeakMap<Shell, Set<ThroughputTool>>()
+
+async function requireTool({ shell, ...machine }: Machine, tool: ThroughputTool, signal: AbortSignal): Promise<void> {
+  const tools = found.get(shell) ?? new Set()
+  if (tools.has(tool)) return
+  await readToolVersion({ ...machine, shell }, tool, signal)
+  found.set(shell, tools.add(tool))
 }
 
 function isNarrow(samples: readonly SampleRecord[], { targetInterval }: ThroughputSettings, seed: number): boolean {
@@ -211,12 +224,10 @@ async function measureOnce(
   bench: Bench,
   settings: ThroughputSettings,
   flows: readonly Flow[],
-  servers: readonly (RunningCommand | undefined)[],
-): Promise<readonly MeasuredSample[]> {
+  { servers, before }: { readonly servers: readonly (RunningCommand | undefined)[]; readonly before: Snapshot },
+): Promise<{ readonly samples: readonly MeasuredSample[]; readonly after: Snapshot }> {
   const startedAt = new Date().toISOString()
   const [first] = flows
-  const before = await snapshot(bench)
-  const began = performance.now()
   const ping =
     settings.latency && first !== undefined ? await pingBeside(bench, first, cell.family, settings) : undefined
   let samples: readonly ThroughputSample[]
@@ -231,11 +242,10 @@ async function measureOnce(
   } finally {
     await ping?.stop()
   }
-  const seconds = (performance.now() - began) / 1000
   const after = await snapshot(bench)
   const latency = ping === undefined ? undefined : parseLatency((await ping.ended).stdout)
-  const { cpu, counters } = difference(bench, before, after, seconds)
-  return samples.map(({ retransmits, lossShare, jitterMs, ...sample }) => ({
+  const { cpu, counters } = difference(bench, before, after)
+  const measured = samples.map(({ retransmits, lossShare, jitterMs, ...sample }) => ({
     ...sample,
     startedAt,
     ...(retransmits === undefined ? {} : { retransmits }),
@@ -245,6 +255,7 @@ async function measureOnce(
     cpu,
     counters,
   }))
+  return { samples: measured, after }
 }
 
 /** The end that is no guest pings, where there is one: a guest's console and processor have enough to do. */
@@ -265,7 +276,7 @@ async function snapshot({ usage, vmNames, signal }: Bench) {
     Promise.all(usage.map(({ shell }) => readUsage(shell, signal))),
     readVmThreads(vmNames),
   ])
-  return { machines, threads }
+  return { machines, threads, at: performance.now() }
 }
 
 type Snapshot = Awaited<ReturnType<typeof snapshot>>
@@ -274,13 +285,12 @@ function difference(
   { usage }: Bench,
   before: Snapshot,
   after: Snapshot,
-  seconds: number,
 ): { readonly cpu: CpuRecord[]; readonly counters: CounterRecord[] } {
   const pairs = usage.flatMap((source, index) => {
     const [start, end] = [before.machines[index], after.machines[index]]
     return start === undefined || end === undefined ? [] : [{ source, start, end }]
   })
-  const threads = threadShares(before.threads, after.threads, seconds)
+  const threads = threadShares(before.threads, after.threads, (after.at - before.at) / 1000)
   return {
     cpu: pairs
       .filter(({ source }) => source.ownProcessor)

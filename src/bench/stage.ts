@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import type { LoadedDomainDefinition } from '../config/load-domain-definition.ts'
 import { type NetworkConfig, networkConfigSchema } from '../config/network-config.ts'
 import type { Accelerator } from '../domain/domain-xml.ts'
@@ -7,7 +8,7 @@ import type { Connection, Domain } from '../libvirt/index.ts'
 import { linuxOs } from '../os/linux/linux-os.ts'
 import { interfaceKeeper } from '../os/vyos/keep-interface.ts'
 import { vyosOs } from '../os/vyos/vyos-os.ts'
-import { waitUntilUsable } from '../os/wait-until-usable.ts'
+import { waitUntilAllUsable } from '../os/wait-until-usable.ts'
 import { gatherHostFacts } from '../results/host-facts.ts'
 import { readInterfaceFacts } from '../results/interface-facts.ts'
 import type { Actor, Costs, HostFacts, SetupFacts } from '../results/schema.ts'
@@ -108,9 +109,19 @@ interface VmStanding {
 
 interface Configured {
   readonly setupName: string
+  readonly caseName: string
+  readonly form: PlannedCell['form']
+  /** Something was set only after the rest. */
+  readonly later: boolean
   readonly staged: StagedSetup
   /** In the order made. */
-  readonly configs: readonly { readonly role: Role; readonly machine: Machine; readonly config: NetworkConfig }[]
+  readonly configs: readonly MadeConfig[]
+}
+
+interface MadeConfig {
+  readonly role: Role
+  readonly machine: Machine
+  readonly config: NetworkConfig
 }
 
 export function createStage(request: StageRequest): Stage {
@@ -275,6 +286,19 @@ export function createStage(request: StageRequest): Stage {
     for (const { machine, config } of all.toReversed()) await machine.os.unconfigure(machine.shell, config, { signal })
   }
 
+  /**
+   * Whether what the machines have now can be turned into what the cell needs, without taking everything back: all of
+   * them stay what they are, and a change of mode finds the guest with the configuration that it will have.
+   */
+  function mayStayConfigured(cell: PlannedCell, farLinks: readonly number[]): boolean {
+    if (configured === undefined || dut === undefined || dut.value.kind !== cell.dut || !labIsUp) return false
+    const sameFarEnds = farLinks.length === farEnds.size && farLinks.every((position) => farEnds.has(position))
+    // An address that is added later has to be absent before.
+    if (!sameFarEnds || configured.later || cell.form === 'added-later') return false
+    const switches = cell.dut === 'vm' && dut.value.kind === 'vm' && dut.value.mode !== cell.mode
+    return !switches || (configured.caseName === cell.case && configured.form === cell.form)
+  }
+
   async function clear(): Promise<void> {
     // A PC outlives the run where the lab was there before, and what it still has would be in the next set-up's way.
     const leaving = (configured?.configs ?? []).filter(({ role }) => role !== 'dut' && !farEnds.has(linkOfRole[role]))
@@ -302,8 +326,8 @@ export function createStage(request: StageRequest): Stage {
     }
 
     const stays = dut !== undefined && dut.value.kind === cell.dut
-    await unconfigure(stays ? 'nobody' : 'dut')
     const farLinks = farVmLinks(cell.case, capabilities)
+    if (!mayStayConfigured(cell, farLinks)) await unconfigure(stays ? 'nobody' : 'dut')
     for (const [position, farEnd] of farEnds) {
       if (farLinks.includes(position)) continue
       farEnds.delete(position)
@@ -341,7 +365,16 @@ export function createStage(request: StageRequest): Stage {
       onProgress(`${setupName}: switching the mode of the NICs`)
       dut = { value: count(await timed('switchMode', () => switchVm(value, cell.mode))), close }
     }
-    configured = await configure(cell, dut.value)
+    const before = configured?.configs ?? []
+    configured = undefined
+    try {
+      configured = await configure(cell, dut.value, before)
+    } catch (error) {
+      // Nobody knows any more what they have; a PC outlives the run where the lab was there before.
+      for (const { role, machine, config } of before)
+        if (role !== 'dut') await machine.os.unconfigure(machine.shell, config).catch(() => undefined)
+      throw error
+    }
     onCost('configure', (performance.now() - start) / 1000 - otherwise)
     return configured.staged
   }
@@ -361,32 +394,50 @@ export function createStage(request: StageRequest): Stage {
     return { kind: 'namespace' }
   }
 
-  async function configure(cell: PlannedCell, standingDut: HostStanding | VmStanding): Promise<Configured> {
+  async function configure(
+    cell: PlannedCell,
+    standingDut: HostStanding | VmStanding,
+    before: readonly MadeConfig[],
+  ): Promise<Configured> {
     const setupName = setupOf(cell)
     const benchCase = findCase(cell.case)
     const setup = withAddressForm(benchCase.setup(caseLinks(testbed, standingDut.interfaces, cell.form)), cell.form)
     const machines = Object.fromEntries(benchCase.roles.map((role) => [role, machineFor(role, standingDut)]))
-    const configs: { role: Role; machine: Machine; config: NetworkConfig }[] = []
     onProgress(`${setupName}: configuring`)
-    for (const round of [setup.configs, setup.later ?? {}]) {
-      const made = await Promise.all(
-        configsOf(round).map(async ({ role, config }) => {
-          const machine = machines[role]
-          if (machine === undefined) throw new RangeError(`nobody plays ${role} in ${cell.case}`)
-          await machine.os.configure(machine.shell, config, { signal })
-          return { role, machine, config }
-        }),
-      )
-      configs.push(...made)
-      await Promise.all(made.map(({ machine, config }) => waitForAddresses(machine, config)))
+    const make = async ({ role, config }: { readonly role: Role; readonly config: NetworkConfig }) => {
+      const machine = machines[role]
+      if (machine === undefined) throw new RangeError(`nobody plays ${role} in ${cell.case}`)
+      const had = before.find((each) => each.machine.shell === machine.shell)
+      if (had === undefined) await machine.os.configure(machine.shell, config, { signal })
+      else if (!isDeepStrictEqual(had.config, config))
+        await machine.os.reconfigure(machine.shell, had.config, config, { signal })
+      return { role, machine, config }
     }
+    const usable = (made: readonly MadeConfig[]) =>
+      Promise.all(
+        made.map(({ machine: { os, shell }, config }) =>
+          waitUntilAllUsable(os, shell, addressesOf(config), { signal, timeoutMs: usableMs }),
+        ),
+      )
+    const unneeded = before.filter((had) => !Object.values(machines).some(({ shell }) => shell === had.machine.shell))
+    for (const { machine, config } of unneeded.toReversed())
+      await machine.os.unconfigure(machine.shell, config, { signal })
+    const configs: MadeConfig[] = await Promise.all(configsOf(setup.configs).map(make))
+    if (setup.later !== undefined) {
+      await usable(configs)
+      configs.push(...(await Promise.all(configsOf(setup.later).map(make))))
+    }
+    // Duplicate address detection takes a second or two, in which the rest is read.
     const staged = await stagedSetup(cell, standingDut, setup, machines)
-    return { setupName, staged, configs }
-  }
-
-  async function waitForAddresses({ os, shell }: Machine, config: NetworkConfig): Promise<void> {
-    for (const [name, addresses] of addressesOf(config))
-      await waitUntilUsable(os, shell, name, addresses, { signal, timeoutMs: usableMs })
+    await usable(configs)
+    return {
+      setupName,
+      caseName: cell.case,
+      form: cell.form,
+      later: setup.later !== undefined,
+      staged,
+      configs,
+    }
   }
 
   async function stagedSetup(

@@ -1,8 +1,9 @@
 import { VmrError } from '../errors/vmr-error.ts'
 import { normalizeAddress } from '../os/address-text.ts'
-import type { NetworkObservation } from '../os/os.ts'
+import type { ObservedNeighbour } from '../os/os.ts'
 import type { RunResult } from '../shell/shell.ts'
 import type { Machine } from '../testbed/machine.ts'
+import { runTogether } from './run-together.ts'
 
 export type Family = 'ipv4' | 'ipv6'
 
@@ -17,17 +18,23 @@ export interface ProbeEnd extends MachineInterface {
   readonly address: string
 }
 
-export interface ReachabilityRequest {
+/** One direction, to one address. */
+export interface Probe {
   readonly from: ProbeEnd
   readonly to: ProbeEnd
+}
+
+interface ProbeOptions {
   readonly family: Family
   /**
-   * Where neighbour entries are forgotten first, beside the two ends: each interface of a router in between that
-   * resolves a next hop on the way.
+   * Where neighbour entries are forgotten first, beside the ends: each interface of a router in between that resolves a
+   * next hop on the way.
    */
   readonly between?: readonly MachineInterface[]
   readonly signal?: AbortSignal
 }
+
+export type ReachabilityRequest = Probe & ProbeOptions
 
 /** What one probe from cold caches showed. */
 export interface Reachability {
@@ -63,49 +70,122 @@ const maxAttempts = 3
  *
  * Ends with the first answer; "not reachable" takes at least three packets over three seconds.
  */
-export async function probeReachability(request: ReachabilityRequest): Promise<Reachability> {
-  const { from, to, family, signal } = request
-  await forgetNeighbours(request)
-  const ping = await pingUntilCertain(request)
-  const [fromNeighbours, toNeighbours] = await Promise.all([
-    from.machine.os.observe(from.machine.shell, withSignal(signal)),
-    to.machine.os.observe(to.machine.shell, withSignal(signal)),
-  ])
-  return {
-    family,
-    from: from.machine.name,
-    to: to.machine.name,
-    ...ping,
-    neighbourStates: {
-      from: neighbourState(fromNeighbours, from.interfaceName, to.address),
-      to: neighbourState(toNeighbours, to.interfaceName, from.address),
-    },
-  }
+export async function probeReachability({ from, to, ...options }: ReachabilityRequest): Promise<Reachability> {
+  const [result] = await probeTogether([{ from, to }], options)
+  if (result === undefined) throw new RangeError('a probe gave no result')
+  return result
 }
 
 /**
- * The probing side goes last: between its flush and its first packet nothing of it shall be learnt again from what the
- * others still send.
+ * Several probes at once from one cold start. For those of which none teaches another's sender what it has to resolve:
+ * to different addresses of one machine, or between different machines, but never two ways between the same two.
+ *
+ * @returns results in the order of the probes.
  */
-async function forgetNeighbours({ from, to, between = [], signal }: ReachabilityRequest): Promise<void> {
-  const flush = ({ machine, interfaceName }: MachineInterface) =>
-    machine.os.flushNeighbours(machine.shell, interfaceName, withSignal(signal))
-  await Promise.all([to, ...between].map(flush))
-  await flush(from)
+export async function probeTogether(probes: readonly Probe[], options: ProbeOptions): Promise<readonly Reachability[]> {
+  const { family, signal } = options
+  await forgetNeighbours(probes, options)
+  const pings = await pingAll(probes, options)
+  const machines = distinct(probes.flatMap(({ from, to }) => [from.machine, to.machine]))
+  const neighbours = new Map(
+    await Promise.all(
+      machines.map(async ({ shell, os }) => [shell, await os.readNeighbours(shell, withSignal(signal))] as const),
+    ),
+  )
+  return probes.map(({ from, to }, index): Reachability => {
+    const ping = pings[index]
+    if (ping === undefined) throw new RangeError('a probe has no answer')
+    return {
+      family,
+      from: from.machine.name,
+      to: to.machine.name,
+      ...ping,
+      neighbourStates: {
+        from: neighbourState(neighbours.get(from.machine.shell) ?? [], from.interfaceName, to.address),
+        to: neighbourState(neighbours.get(to.machine.shell) ?? [], to.interfaceName, from.address),
+      },
+    }
+  })
+}
+
+/** By their shells: a machine may go by several names. */
+function distinct(machines: readonly Machine[]): readonly Machine[] {
+  return [...new Map(machines.map((machine) => [machine.shell, machine])).values()]
+}
+
+/**
+ * The probing sides go last: between their flush and their first packet nothing of it shall be learnt again from what
+ * the others still send.
+ */
+async function forgetNeighbours(
+  probes: readonly Probe[],
+  { between = [], signal }: Omit<ProbeOptions, 'family'>,
+): Promise<void> {
+  const all = [...probes.flatMap(({ from, to }) => [from, to]), ...between]
+  const probing = distinct(probes.map(({ from }) => from.machine))
+  const probed = distinct(all.map(({ machine }) => machine)).filter(
+    ({ shell }) => !probing.some((each) => each.shell === shell),
+  )
+  const flush = (machine: Machine) => {
+    const names = all.filter((each) => each.machine.shell === machine.shell).map(({ interfaceName }) => interfaceName)
+    return machine.os.flushNeighbours(machine.shell, [...new Set(names)], withSignal(signal))
+  }
+  await Promise.all(probed.map(flush))
+  await Promise.all(probing.map(flush))
+}
+
+type Ping = Pick<Reachability, 'reachable' | 'sent' | 'received' | 'rttMs' | 'failure'>
+
+/** In the order of the probes; each machine sends all of its own at once. */
+async function pingAll(probes: readonly Probe[], options: ProbeOptions): Promise<readonly Ping[]> {
+  const senders = distinct(probes.map(({ from }) => from.machine))
+  const answers = await Promise.all(
+    senders.map(async (machine) => {
+      const own = probes.filter(({ from }) => from.machine.shell === machine.shell)
+      const first = await pingTogether(
+        machine,
+        own.map(({ to }) => to.address),
+        options,
+      )
+      return Promise.all(
+        own.map(async (probe, index) => [probe, await pingUntilCertain(probe, options, first[index])] as const),
+      )
+    }),
+  )
+  const byProbe = new Map(answers.flat())
+  return probes.flatMap((probe) => byProbe.get(probe) ?? [])
+}
+
+async function pingTogether(
+  machine: Machine,
+  addresses: readonly string[],
+  { family, signal }: ProbeOptions,
+): Promise<readonly RunResult[]> {
+  const options = { timeoutMs: probeSeconds * 1000 + commandSlackMs, ...withSignal(signal) }
+  const [only, ...more] = addresses
+  if (only !== undefined && more.length === 0) return [await machine.shell.run(pingArgv(only, family), options)]
+  const started = performance.now()
+  const outputs = await runTogether(
+    machine.shell,
+    addresses.map((address) => pingArgv(address, family)),
+    options,
+  )
+  // Both of its outputs came as one.
+  const durationMs = performance.now() - started
+  return outputs.map((said) => ({ stdout: said, stderr: said, exitCode: 0, durationMs }))
 }
 
 async function pingUntilCertain(
-  request: ReachabilityRequest,
-): Promise<Pick<Reachability, 'reachable' | 'sent' | 'received' | 'rttMs' | 'failure'>> {
-  const { from, to, family, signal } = request
-  const argv = pingArgv(to.address, family)
+  { from, to }: Probe,
+  options: ProbeOptions,
+  first: RunResult | undefined,
+): Promise<Ping> {
   let sent = 0
   for (let attempt = 1; ; attempt++) {
-    const result = await from.machine.shell.run(argv, {
-      timeoutMs: probeSeconds * 1000 + commandSlackMs,
-      ...withSignal(signal),
-    })
-    const { received, rttMs, ...counted } = parsePing(result)
+    const [next] =
+      attempt === 1 && first !== undefined ? [first] : await pingTogether(from.machine, [to.address], options)
+    if (next === undefined) throw new RangeError('ping has no result')
+    const { received, rttMs, ...counted } = parsePing(next)
     sent += counted.sent
     if (received > 0) return { reachable: true, sent, received, rttMs, failure: undefined }
     if (counted.failure !== undefined) {
@@ -116,7 +196,7 @@ async function pingUntilCertain(
     if (attempt === maxAttempts) {
       throw new VmrError(
         'MEASUREMENT_FAILED',
-        `${from.machine.name} could not send ${minSent} probes to ${to.address}: ${wordsOf(result)}`,
+        `${from.machine.name} could not send ${minSent} probes to ${to.address}: ${wordsOf(next)}`,
       )
     }
   }
@@ -170,14 +250,13 @@ function wordsOf({ stdout, stderr, exitCode }: RunResult): string {
 
 /** State of the entry for an address, however either side writes it; undefined without an entry. */
 export function neighbourState(
-  observation: NetworkObservation,
+  neighbours: readonly ObservedNeighbour[],
   interfaceName: string,
   address: string,
 ): string | undefined {
   const wanted = normalizeAddress(address)
-  return observation.neighbours.find(
-    (entry) => entry.interfaceName === interfaceName && normalizeAddress(entry.address) === wanted,
-  )?.state
+  return neighbours.find((entry) => entry.interfaceName === interfaceName && normalizeAddress(entry.address) === wanted)
+    ?.state
 }
 
 function withSignal(signal: AbortSignal | undefined): { readonly signal?: AbortSignal } {

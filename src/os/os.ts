@@ -50,7 +50,11 @@ export interface Os {
   readonly kind: 'linux' | 'vyos' | 'macos'
   configure(shell: Shell, config: NetworkConfig, options?: OsOptions): Promise<void>
   unconfigure(shell: Shell, config: NetworkConfig, options?: OsOptions): Promise<void>
+  /** From what `configure` of the first made to what `configure` of the second makes; what both have is not touched. */
+  reconfigure(shell: Shell, from: NetworkConfig, to: NetworkConfig, options?: OsOptions): Promise<void>
   observe(shell: Shell, options?: OsOptions): Promise<NetworkObservation>
+  /** The neighbour caches of both families, of every interface. */
+  readNeighbours(shell: Shell, options?: OsOptions): Promise<readonly ObservedNeighbour[]>
   /** Empties the neighbour caches of both families, so that the next packet has to resolve its next hop anew. */
-  flushNeighbours(shell: Shell, interfaceName: string, options?: OsOptions): Promise<void>
+  flushNeighbours(shell: Shell, interfaceNames: readonly string[], options?: OsOptions): Promise<void>
 }

@@ -20,22 +20,36 @@ export interface WaitUntilUsableOptions {
  * @throws VmrError ADDRESS_DUPLICATE when another machine on the link has one of them, TIMED_OUT naming what is
  * missing, INTERRUPTED.
  */
-export async function waitUntilUsable(
+export function waitUntilUsable(
   os: Os,
   shell: Shell,
   interfaceName: string,
   addresses: readonly string[],
+  options: WaitUntilUsableOptions = {},
+): Promise<void> {
+  return waitUntilAllUsable(os, shell, [[interfaceName, addresses]], options)
+}
+
+/** As {@link waitUntilUsable} for several interfaces of a machine: all are looked at together. */
+export async function waitUntilAllUsable(
+  os: Os,
+  shell: Shell,
+  interfaces: readonly (readonly [name: string, addresses: readonly string[]])[],
   { timeoutMs = 10_000, signal }: WaitUntilUsableOptions = {},
 ): Promise<void> {
-  const wanted = addresses.map((address) => normalizeAddress(address.split('/')[0] ?? ''))
+  if (interfaces.length === 0) return
+  const names = interfaces.map(([name]) => name).join(', ')
   const deadline = performance.now() + timeoutMs
   for (;;) {
-    throwIfAborted(signal, `waiting for ${interfaceName} of ${shell.description}`)
-    const { interfaces } = await os.observe(shell, signal === undefined ? {} : { signal })
-    const missing = whatIsMissing(
-      interfaces.find(({ name }) => name === interfaceName),
-      wanted,
-      `${interfaceName} of ${shell.description}`,
+    throwIfAborted(signal, `waiting for ${names} of ${shell.description}`)
+    const observed = await os.observe(shell, signal === undefined ? {} : { signal })
+    const [missing] = interfaces.flatMap(
+      ([name, addresses]) =>
+        whatIsMissing(
+          observed.interfaces.find((each) => each.name === name),
+          addresses.map((address) => normalizeAddress(address.split('/')[0] ?? '')),
+          `${name} of ${shell.description}`,
+        ) ?? [],
     )
     if (missing === undefined) return
     if (performance.now() >= deadline)

@@ -66,7 +66,7 @@ describe('the neighbour entry of an address', () => {
   }
 
   it('is found in every spelling of the address, on its own interface', () => {
-    assert.equal(neighbourState(observation, 'eth0', '2001:DB8:0:0::2'), 'FAILED')
-    assert.equal(neighbourState(observation, 'eth1', '2001:db8::2'), undefined)
+    assert.equal(neighbourState(observation.neighbours, 'eth0', '2001:DB8:0:0::2'), 'FAILED')
+    assert.equal(neighbourState(observation.neighbours, 'eth1', '2001:db8::2'), undefined)
   })
 })

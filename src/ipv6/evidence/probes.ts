@@ -1,5 +1,6 @@
-import { type RunOptions, runChecked, type Shell } from '../../shell/shell.ts'
+import type { RunOptions, Shell } from '../../shell/shell.ts'
 import type { Family } from '../reachability.ts'
+import { runTogether } from '../run-together.ts'
 import type { PathEvidence } from './schema.ts'
 
 export type ProbeResult = PathEvidence['probe']
@@ -38,35 +39,17 @@ function argvOf({ address, family, zone, bytes }: Ping): readonly string[] {
   ]
 }
 
-/** Runs each group of words, all at once, and prints one line for each: its number, exit status and output. */
-const batchScript = String.raw`n=0
-while [ $# -gt 0 ]; do
-  c=$1; shift
-  a=("${'$'}{@:1:c}"); shift "$c"
-  n=$((n + 1))
-  { o=$("${'$'}{a[@]}" 2>&1); s=$?; printf 'ping %s %s %s\n' "$n" "$s" "${'$'}{o//$'\n'/$'\t'}"; } &
-done
-wait`
-
 /** Pings everything at once from one machine, in one round trip to it. */
 export async function pingAll(
   shell: Shell,
   pings: readonly Ping[],
   { signal }: Pick<RunOptions, 'signal'> = {},
 ): Promise<readonly ProbeResult[]> {
-  if (pings.length === 0) return []
-  const words = pings.flatMap((ping) => {
-    const argv = argvOf(ping)
-    return [String(argv.length), ...argv]
-  })
-  const text = await runChecked(shell, ['bash', '-c', batchScript, 'bash', ...words], {
+  const outputs = await runTogether(shell, pings.map(argvOf), {
     timeoutMs: probeSeconds * 1000 + 30_000,
     ...(signal && { signal }),
   })
-  const lines = new Map(
-    [...text.matchAll(/^ping (\d+) (\d+) (.*)$/gm)].map(([, number, , output = '']) => [Number(number), output]),
-  )
-  return pings.map((_, index) => readPing((lines.get(index + 1) ?? '').replaceAll('\t', '\n')))
+  return outputs.map(readPing)
 }
 
 /** Reads what iputils' ping printed, failures included; what cannot be read counts as nothing sent. Pure. */

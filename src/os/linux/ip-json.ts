@@ -108,6 +108,18 @@ export async function readNeighbours(
   return neighbours.map((neighbour) => ({ ...neighbour, dev: neighbour.dev ?? name ?? '' }))
 }
 
+/** Without a family both are flushed. busybox's sh would run its own ip. */
+const emptyScript = 'for i in "$@"; do ip neighbour flush dev "$i" || exit; done; exec ip -json neighbour show nud all'
+
+/** Flushes the entries of these interfaces, and returns all that is left; one command, since on a console each costs. */
+export function emptyNeighbourTables(
+  shell: Shell,
+  interfaceNames: readonly string[],
+  options: ReadOptions = {},
+): Promise<readonly LinuxNeighbour[]> {
+  return readIpJson(shell, ['bash', '-c', emptyScript, 'bash', ...interfaceNames], neighbourSchema, options)
+}
+
 /** The main table of one family. */
 export function readRoutes(
   shell: Shell,

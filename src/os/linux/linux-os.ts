@@ -1,10 +1,11 @@
 import { z } from 'zod'
+import { isEmptyNetwork, networkChange } from '../../config/network-change.ts'
 import type { NetworkConfig } from '../../config/network-config.ts'
 import { VmrError } from '../../errors/vmr-error.ts'
 import { runChecked, type Shell } from '../../shell/shell.ts'
 import { normalizeAddress } from '../address-text.ts'
-import type { NetworkObservation, ObservedAddress, ObservedInterface, Os } from '../os.ts'
-import { isGone, type LinuxLink, readLinks, readNeighbours, readRoutes } from './ip-json.ts'
+import type { NetworkObservation, ObservedAddress, ObservedInterface, ObservedNeighbour, Os } from '../os.ts'
+import { emptyNeighbourTables, isGone, type LinuxLink, readLinks, readNeighbours, readRoutes } from './ip-json.ts'
 import { type LinuxBefore, renderConfigure, renderUnconfigure, routeKey } from './render.ts'
 
 interface Options {
@@ -19,7 +20,15 @@ const remembered = new WeakMap<Shell, Map<string, LinuxBefore>>()
  * has what went before it taken back. `unconfigure` restores values that were changed (MTU, offloads, forwarding, link
  * state) when the same process and Shell object configured them, and else only removes what the configuration adds.
  */
-export const linuxOs: Os = { kind: 'linux', configure, unconfigure, observe, flushNeighbours }
+export const linuxOs: Os = {
+  kind: 'linux',
+  configure,
+  unconfigure,
+  reconfigure,
+  observe,
+  readNeighbours: observeNeighbours,
+  flushNeighbours,
+}
 
 async function configure(shell: Shell, config: NetworkConfig, options: Options = {}): Promise<void> {
   const before = await readBefore(shell, config, options)
@@ -41,7 +50,29 @@ async function configure(shell: Shell, config: NetworkConfig, options: Options =
 async function unconfigure(shell: Shell, config: NetworkConfig, options: Options = {}): Promise<void> {
   const memory = remembered.get(shell)
   const key = JSON.stringify(config)
-  for (const argv of renderUnconfigure(config, memory?.get(key))) {
+  await takeBack(shell, config, memory?.get(key), options)
+  memory?.delete(key)
+}
+
+async function reconfigure(shell: Shell, from: NetworkConfig, to: NetworkConfig, options: Options = {}): Promise<void> {
+  const { removed, added } = networkChange(from, to)
+  const before = remembered.get(shell)?.get(JSON.stringify(from))
+  await takeBack(shell, removed, before, options)
+  if (!isEmptyNetwork(added)) await configure(shell, added, options)
+  const memory = remembered.get(shell)
+  memory?.delete(JSON.stringify(added))
+  memory?.delete(JSON.stringify(from))
+  // What was there before the first is what is to be there after the second is taken back.
+  if (before !== undefined) memory?.set(JSON.stringify(to), before)
+}
+
+async function takeBack(
+  shell: Shell,
+  config: NetworkConfig,
+  before: LinuxBefore | undefined,
+  options: Options,
+): Promise<void> {
+  for (const argv of renderUnconfigure(config, before)) {
     const result = await shell.run(argv, options)
     if (result.exitCode !== 0 && !isGone(result.stderr))
       throw new VmrError(
@@ -49,36 +80,35 @@ async function unconfigure(shell: Shell, config: NetworkConfig, options: Options
         `${argv.join(' ')} failed on ${shell.description}: ${result.stderr.trim().slice(0, 500)}`,
       )
   }
-  memory?.delete(key)
 }
 
 async function observe(shell: Shell, options: Options = {}): Promise<NetworkObservation> {
-  const [links, neighbours] = await Promise.all([readLinks(shell, options), readNeighbours(shell, options)])
-  return {
-    interfaces: links.map(observedInterface),
-    neighbours: neighbours.map(({ dst, dev, lladdr, state }) => ({
-      address: dst,
-      interfaceName: dev,
-      mac: lladdr,
-      state: state[0] ?? 'NONE',
-    })),
-  }
+  const [links, neighbours] = await Promise.all([readLinks(shell, options), observeNeighbours(shell, options)])
+  return { interfaces: links.map(observedInterface), neighbours }
+}
+
+async function observeNeighbours(shell: Shell, options: Options = {}): Promise<readonly ObservedNeighbour[]> {
+  return (await readNeighbours(shell, options)).map(({ dst, dev, lladdr, state }) => ({
+    address: dst,
+    interfaceName: dev,
+    mac: lladdr,
+    state: state[0] ?? 'NONE',
+  }))
 }
 
 /**
  * @throws VmrError MEASUREMENT_FAILED when an entry is PERMANENT: somebody's configuration, which stays, and with which
  * nothing would be resolved anew.
  */
-async function flushNeighbours(shell: Shell, interfaceName: string, options: Options = {}): Promise<void> {
-  // Without a family it flushes both, and on a guest's console every command costs.
-  await runChecked(shell, ['ip', 'neighbour', 'flush', 'dev', interfaceName], options)
-  const left = await readNeighbours(shell, { ...options, name: interfaceName })
+async function flushNeighbours(shell: Shell, interfaceNames: readonly string[], options: Options = {}): Promise<void> {
+  const all = await emptyNeighbourTables(shell, interfaceNames, options)
+  const left = all.filter(({ dev }) => interfaceNames.includes(dev))
   const fixed = left.find(({ state }) => state.includes('PERMANENT'))
   if (fixed !== undefined)
     throw new VmrError(
       'MEASUREMENT_FAILED',
-      `the neighbour ${fixed.dst} is set by hand on ${interfaceName} of ${shell.description}, so nothing shows whether it can be resolved`,
-      { hint: `Remove it there: ip neighbour delete ${fixed.dst} dev ${interfaceName}` },
+      `the neighbour ${fixed.dst} is set by hand on ${fixed.dev} of ${shell.description}, so nothing shows whether it can be resolved`,
+      { hint: `Remove it there: ip neighbour delete ${fixed.dst} dev ${fixed.dev}` },
     )
 }
 

@@ -1,9 +1,10 @@
+import { networkChange } from '../../config/network-change.ts'
 import type { NetworkConfig } from '../../config/network-config.ts'
 import { VmrError } from '../../errors/vmr-error.ts'
 import { runChecked, type Shell } from '../../shell/shell.ts'
 import { linuxOs } from '../linux/linux-os.ts'
 import type { Os } from '../os.ts'
-import type { VyosCommand } from './path.ts'
+import { keyOf, startsWith, type VyosCommand } from './path.ts'
 import { planChange, planRemoval, planUndo, resolveUndo } from './plan.ts'
 import { renderNetworkConfig, type WantedConfiguration } from './render.ts'
 import { changeConfiguration, readConfiguration, runOperational } from './transaction.ts'
@@ -58,8 +59,33 @@ export const vyosOs: Os = {
     await changeConfiguration(shell, running, changes, { signal })
     await removeUndoRecord(shell, config)
   },
+  async reconfigure(shell, from, to, { signal } = {}) {
+    const { train } = await readVyosVersion(shell, signal)
+    const { removed, added } = networkChange(from, to)
+    const [going, coming] = [renderNetworkConfig(removed, train), renderNetworkConfig(added, train)]
+    await requireDevices(
+      shell,
+      { ...coming, devices: coming.devices.filter((name) => !going.devices.includes(name)) },
+      signal,
+    )
+    const running = await readConfiguration(shell, signal)
+    const staying = new Set(renderNetworkConfig(to, train).present.map(({ path }) => keyOf(path)))
+    const present = going.present.filter(({ path }) => !staying.has(keyOf(path)))
+    const removals = planRemoval(running, { ...going, present })
+    const left = running.filter((path) => !removals.some((removal) => startsWith(path, removal.path)))
+    const additions = planChange(left, coming)
+    // Within one transaction what goes must not come again below the same node: success is told by what is there after.
+    const clash = additions.some(({ path }) => removals.some((removal) => startsWith(path, removal.path)))
+    const steps = clash ? [removals, additions] : [[...removals, ...additions]]
+    let before = running
+    for (const changes of steps) {
+      await changeConfiguration(shell, before, changes, { signal })
+      before = left
+    }
+  },
   observe: linuxOs.observe,
-  flushNeighbours: (shell, interfaceName, options) => linuxOs.flushNeighbours(asRoot(shell), interfaceName, options),
+  readNeighbours: linuxOs.readNeighbours,
+  flushNeighbours: (shell, interfaceNames, options) => linuxOs.flushNeighbours(asRoot(shell), interfaceNames, options),
 }
 
 /** VyOS's user may look at the kernel, and needs sudo to change it. */

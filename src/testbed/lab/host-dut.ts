@@ -43,11 +43,16 @@ export async function enterHostDut(
   await journal.before({ kind: 'netns', name })
   await sh(['ip', 'netns', 'add', name])
   await sh(['ip', 'link', 'set', 'dev', 'lo', 'up'], inside)
+  // Every address of this namespace is the test's own; looking for its double takes 1 to 2 s (RFC 4862 section 5.1).
+  await sh(['sysctl', '-q', '-w', 'net/ipv6/conf/default/dad_transmits=0'], inside)
   for (const { uplink, rate, mtu } of testbed.links) {
     await sh(['ip', 'link', 'set', 'dev', uplink, 'netns', name])
     // What a link loses by moving: its queueing discipline, and that it is up.
     await sh(['tc', 'qdisc', 'replace', 'dev', uplink, 'root', ...shapingArguments(rate)], inside)
-    await sh(['sysctl', '-q', '-w', `net/ipv6/conf/${uplink}/accept_ra=0`], inside)
+    await sh(
+      ['sysctl', '-q', '-w', `net/ipv6/conf/${uplink}/accept_ra=0`, `net/ipv6/conf/${uplink}/dad_transmits=0`],
+      inside,
+    )
     await sh(['ip', 'link', 'set', 'dev', uplink, 'mtu', String(mtu), 'up'], inside)
   }
   const links = await readLinks(inside, { signal })

@@ -120,7 +120,7 @@ describe('a Linux machine', function () {
       await ping(address)
       assert.ok((await neighbour(address))?.mac)
     }
-    await linuxOs.flushNeighbours(shell, 'eth0')
+    await linuxOs.flushNeighbours(shell, ['eth0'])
     for (const address of ['192.168.1.2', '2001:db8::2']) assert.equal((await neighbour(address))?.mac, undefined)
     for (const address of ['192.168.1.2', '2001:db8::2']) await ping(address)
   })
@@ -129,7 +129,7 @@ describe('a Linux machine', function () {
     await connect()
     const entry = ['2001:db8::2', 'lladdr', '02:00:00:00:00:09', 'dev', 'eth0', 'nud', 'permanent']
     await runChecked(shell, ['ip', 'neighbour', 'replace', ...entry])
-    await assert.rejects(linuxOs.flushNeighbours(shell, 'eth0'), /2001:db8::2 is set by hand on eth0/)
+    await assert.rejects(linuxOs.flushNeighbours(shell, ['eth0']), /2001:db8::2 is set by hand on eth0/)
     assert.equal((await neighbour('2001:db8::2'))?.state, 'PERMANENT')
   })
 
