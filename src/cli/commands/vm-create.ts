@@ -6,15 +6,18 @@ import { journalDirectory } from '../../config/paths.ts'
 import { checkVmName } from '../../config/vm-name.ts'
 import type { Accelerator } from '../../domain/domain-xml.ts'
 import { findNicMode, loadNicModes } from '../../domain/nic-modes.ts'
+import { isVmrError } from '../../errors/vmr-error.ts'
 import { vyosOs } from '../../os/vyos/vyos-os.ts'
 import { serialShell } from '../../shell/serial/serial-shell.ts'
+import type { Shell } from '../../shell/shell.ts'
 import { loadTestbed, type Testbed } from '../../testbed/testbed.ts'
 import { openJournal } from '../../undo/journal.ts'
 import { withUndo } from '../../undo/undo-all.ts'
-import { createVm, planVm, vmPurpose } from '../../vm/create.ts'
+import { type CreatedVm, createVm, planVm, vmPurpose } from '../../vm/create.ts'
 import { undoExecutors } from '../../vm/domain-undo.ts'
 import { withConnection } from '../../vm/host.ts'
 import { chooseAccelerator, prepareGuest } from '../../vm/prepare-guest.ts'
+import { pinHostKeys } from '../../vm/ssh/host-keys.ts'
 import { makeStandingLab } from '../../vm/standing-lab.ts'
 import type { CommandContext, CommandStatus } from '../context.ts'
 import { withProgress } from '../progress.ts'
@@ -74,6 +77,8 @@ export async function vmCreate(
           if (options.addresses) {
             report('giving the guest its addresses')
             await vyosOs.configure(guest, testbedAddresses(testbed, plan.nics.nics.length), { signal })
+            report('reading its SSH host keys')
+            await pinIfThere(made, guest, signal)
           }
           await guest.close()
           await made.session.close()
@@ -113,6 +118,15 @@ export async function vmCreate(
     terminal.result(`  console ready after ${readyAfterSeconds} s${created.retried ? ', at the second try' : ''}`)
   }
   return undefined
+}
+
+/** VyOS has no SSH service, and no key, until it is configured: then `vmr vm ssh` pins them at its first use. */
+async function pinIfThere(made: CreatedVm, guest: Shell, signal: AbortSignal): Promise<void> {
+  try {
+    await pinHostKeys(made, guest, { signal })
+  } catch (error) {
+    if (!isVmrError(error) || error.code !== 'GUEST_NOT_READY') throw error
+  }
 }
 
 /** What the testbed says that the DUT has on each of its links. */

@@ -1,5 +1,3 @@
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -14,6 +12,7 @@ import { isRunning } from '../../vm/power.ts'
 import { withVmLock } from '../../vm/vm-lock.ts'
 import { confirm } from '../confirm.ts'
 import type { CommandContext, CommandStatus } from '../context.ts'
+import { runInForeground } from '../foreground.ts'
 
 interface VmEditOptions {
   readonly json?: true | undefined
@@ -83,8 +82,7 @@ async function editByHand(
 /** $VISUAL and $EDITOR may have arguments, so a shell reads them, as git has it do; the file is never part of its text. */
 async function runEditor(file: string, signal: AbortSignal): Promise<void> {
   const editor = process.env.VISUAL || process.env.EDITOR || 'vi'
-  const child = spawn('sh', ['-c', `${editor} "$1"`, 'sh', file], { stdio: 'inherit', signal })
-  const [status] = (await once(child, 'exit')) as [number | null]
+  const status = await runInForeground(['sh', '-c', `${editor} "$1"`, 'sh', file], { signal })
   if (status !== 0)
     throw new VmrError('USAGE', `the editor ${editor} ended with status ${status}: nothing was changed`, {
       hint: 'Set EDITOR to an editor that is installed.',

@@ -1,19 +1,29 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { VmrError } from '../../errors/vmr-error.ts'
+import { readMachineState } from '../../ipv6/evidence/machine-state.ts'
+import type { Connection } from '../../libvirt/index.ts'
+import type { ConsoleSession } from '../../shell/serial/login.ts'
+import { serialShell } from '../../shell/serial/serial-shell.ts'
+import { loadTestbed } from '../../testbed/testbed.ts'
 import { openSession } from '../../vm/boot.ts'
-import { findVm } from '../../vm/find-vm.ts'
+import { findVm, type Vm } from '../../vm/find-vm.ts'
 import { guestAccess } from '../../vm/guest-access.ts'
 import { withConnection } from '../../vm/host.ts'
 import { isRunning, waitUntilStopped } from '../../vm/power.ts'
+import { findSshRoute, requireRoute, sshRoutes } from '../../vm/ssh/route.ts'
 import type { CommandContext, CommandStatus } from '../context.ts'
 import { secondsOption } from '../number-option.ts'
 import { withProgress } from '../progress.ts'
 
 interface VmWaitOptions {
   readonly json?: true | undefined
-  readonly for: 'console' | 'stopped'
+  readonly for: 'console' | 'ssh' | 'ipv6' | 'stopped'
   readonly timeout: string
   readonly connect: string
 }
+
+/** Between two looks at what tells no event. */
+const pollMs = 250
 
 export async function vmWait(
   { terminal, signal }: CommandContext,
@@ -26,7 +36,7 @@ export async function vmWait(
     connect,
     async (connection) => {
       const vm = await findVm(connection, name, signal)
-      await withProgress(terminal, `waiting for ${name}`, async (report) => {
+      await withProgress(terminal, `waiting for ${name}`, async (onProgress) => {
         if (state === 'stopped') {
           if (await waitUntilStopped(connection, vm, { timeoutMs, signal })) return
           throw new VmrError('TIMED_OUT', `${name} still runs after ${timeout} s`, {
@@ -35,19 +45,89 @@ export async function vmWait(
         }
         if (!(await isRunning(connection, vm, signal)))
           throw new VmrError('VM_NOT_RUNNING', `${name} does not run`, { hint: `Start it: vmr vm start ${name}` })
-        const session = await openSession(connection, vm.domain, {
-          ...guestAccess(vm.metadata.os, vm.facts.accelerator ?? 'tcg'),
-          timeoutMs,
-          signal,
-          onState: (current) => report(current.state),
-        })
-        await session.close()
+        const waiting = { vm, signal, onProgress, deadline: start + timeoutMs }
+        if (state === 'ssh') await waitForSsh(waiting)
+        else await waitForConsole(connection, waiting, state === 'ipv6')
       })
     },
     signal,
   )
   const seconds = Number(((performance.now() - start) / 1000).toFixed(2))
   if (json) terminal.json<'vm wait'>({ name, state, seconds })
-  else terminal.result(state === 'stopped' ? `${name} is stopped` : `${name} is ready on its console`)
+  else terminal.result(`${name} ${reached[state]}`)
   return undefined
+}
+
+const reached = {
+  stopped: 'is stopped',
+  console: 'is ready on its console',
+  ssh: 'answers by SSH',
+  ipv6: 'has IPv6 addresses that may be used',
+} as const
+
+interface Waiting {
+  readonly vm: Vm
+  readonly signal: AbortSignal
+  readonly onProgress: (activity: string) => void
+  /** As of performance.now(). */
+  readonly deadline: number
+}
+
+async function waitForSsh({ vm, signal, deadline }: Waiting): Promise<void> {
+  const { testbed } = vm.metadata
+  const routes = sshRoutes(testbed === undefined ? undefined : await loadTestbed(testbed), undefined)
+  for (;;) {
+    const found = await findSshRoute(routes, signal)
+    if (found !== undefined || routes.length === 0 || performance.now() > deadline) {
+      requireRoute(vm.domain.name, routes, found)
+      return
+    }
+    await delay(pollMs, undefined, { signal })
+  }
+}
+
+async function waitForConsole(
+  connection: Connection,
+  { vm, signal, onProgress, deadline }: Waiting,
+  forIpv6: boolean,
+): Promise<void> {
+  const { domain, facts, metadata } = vm
+  const session = await openSession(connection, domain, {
+    ...guestAccess(metadata.os, facts.accelerator ?? 'tcg'),
+    timeoutMs: Math.max(1, deadline - performance.now()),
+    signal,
+    onState: (current) => onProgress(current.state),
+  })
+  try {
+    if (forIpv6) await waitForIpv6(domain.name, session, { signal, onProgress, deadline })
+  } finally {
+    await session.close()
+  }
+}
+
+async function waitForIpv6(
+  name: string,
+  session: ConsoleSession,
+  { signal, onProgress, deadline }: Omit<Waiting, 'vm'>,
+): Promise<void> {
+  const shell = serialShell(session)
+  try {
+    for (;;) {
+      const { links } = await readMachineState(shell, { signal })
+      const own = links
+        .flatMap(({ addresses }) => addresses)
+        .filter((each) => each.family === 'ipv6' && each.scope === 'global')
+      if (own.length > 0 && own.every(({ tentative }) => !tentative)) return
+      const words =
+        own.length === 0
+          ? 'has no global IPv6 address'
+          : `still checks ${own.find(({ tentative }) => tentative)?.address}`
+      if (performance.now() > deadline)
+        throw new VmrError('TIMED_OUT', `${name} ${words}`, { hint: `Look at its console: vmr vm console ${name}` })
+      onProgress(`${name} ${words}`)
+      await delay(pollMs, undefined, { signal })
+    }
+  } finally {
+    await shell.close()
+  }
 }

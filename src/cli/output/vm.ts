@@ -94,6 +94,7 @@ export const vmOutputs = {
   }),
   'vm revert': z.object({ name, snapshot: z.string() }),
   'vm adopt': z.object({ name, adopted: z.boolean().describe('false: it was vmr’s already'), nics: list(nic) }),
+  'vm trust': z.object({ name, pinned: list(z.object({ type: z.string(), fingerprint: z.string() })) }),
   'vm switch': z.union([
     z.object({
       name,

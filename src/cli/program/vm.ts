@@ -199,6 +199,35 @@ export function vmCommands(program: Command) {
         (await import('../commands/vm-console.ts')).vmConsole(context, name, options),
       ),
     )
+  plainCommand(vm, 'ssh <name> [command...]')
+    .description('a session in the guest by SSH, or one command of its operational mode')
+    .option('--host <address>', 'where it is reached from this host; default: at the testbed’s addresses, from its PCs')
+    .option('--user <name>', 'whom to log in as; ssh asks for the password')
+    .option('--ask-password', 'have ssh ask for the password instead of giving it the factory’s')
+    .option('--linux', 'the command is one of Linux')
+    .addOption(connectOption())
+    .addHelpText(
+      'after',
+      `
+The guest’s host keys are those that were read over its console, at the first time; what shows others is refused.
+OpenSSH’s client does the rest, with your keys, agent and ssh_config.
+
+Examples:
+  $ vmr vm ssh r1
+  $ vmr vm ssh r1 -- show interfaces
+  $ vmr vm ssh r1 --linux -- ip -6 route`,
+    )
+    .action((name, words, options) =>
+      runCommand(options, async (context) =>
+        (await import('../commands/vm-ssh.ts')).vmSsh(context, name, words, options),
+      ),
+    )
+  command(vm, 'trust <name>')
+    .description('pin the SSH host keys of a guest, read over its console: after it was installed anew')
+    .addOption(connectOption())
+    .action((name, options) =>
+      runCommand(options, async (context) => (await import('../commands/vm-ssh.ts')).vmTrust(context, name, options)),
+    )
   command(vm, 'logs <name>')
     .description('what the guest wrote to its serial console, or QEMU to its log')
     .option('--qemu', 'the log of QEMU')
@@ -219,10 +248,10 @@ export function vmCommands(program: Command) {
       ),
     )
   command(vm, 'wait <name>')
-    .description('wait until a VM is in a state: stopped, or ready on its console')
+    .description('wait until a VM is stopped, answers on its console or by SSH, or has IPv6 addresses that may be used')
     .addOption(
       new Option('--for <state>', 'what to wait for')
-        .choices(['console', 'stopped'] as const)
+        .choices(['console', 'ssh', 'ipv6', 'stopped'] as const)
         .default('console' as const),
     )
     .option('--timeout <seconds>', 'how long to wait', '300')
