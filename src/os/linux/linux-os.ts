@@ -60,10 +60,24 @@ async function reconfigure(shell: Shell, from: NetworkConfig, to: NetworkConfig,
   await takeBack(shell, removed, before, options)
   if (!isEmptyNetwork(added)) await configure(shell, added, options)
   const memory = remembered.get(shell)
+  const between = memory?.get(JSON.stringify(added))
   memory?.delete(JSON.stringify(added))
   memory?.delete(JSON.stringify(from))
-  // What was there before the first is what is to be there after the second is taken back.
-  if (before !== undefined) memory?.set(JSON.stringify(to), before)
+  if (before !== undefined) memory?.set(JSON.stringify(to), beforeBoth(from, before, between))
+}
+
+/** How it was without either: what the second found, except for what the first one had made. */
+function beforeBoth(from: NetworkConfig, before: LinuxBefore, between: LinuxBefore | undefined): LinuxBefore {
+  return {
+    links: new Map(
+      [...before.links].map(([name, link]) => [
+        name,
+        { ...link, offloads: { ...between?.links.get(name)?.offloads, ...link.offloads } },
+      ]),
+    ),
+    routes: from.routes.length > 0 ? before.routes : (between?.routes ?? before.routes),
+    forwarding: from.forwarding === undefined ? (between?.forwarding ?? before.forwarding) : before.forwarding,
+  }
 }
 
 async function takeBack(

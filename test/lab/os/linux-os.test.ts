@@ -113,6 +113,34 @@ describe('a Linux machine', function () {
   const neighbour = async (address: string) =>
     (await linuxOs.observe(shell)).neighbours.find((entry) => entry.address === address)
 
+  it('becomes what another configuration makes of it, touches nothing that both have, and is taken back whole', async () => {
+    await linuxOs.configure(peer, config({ ethernets: { eth0: {}, eth1: {} } }))
+    const bare = await state()
+    const [nic, bridge, forward] = ['nic', 'bridge', 'forward'].map((name) => config(cases[name] ?? {}))
+    assert.ok(nic && bridge && forward)
+    for (const wanted of [bridge, forward]) {
+      await linuxOs.configure(shell, wanted)
+      const fresh = await state()
+      await linuxOs.unconfigure(shell, wanted)
+      await linuxOs.configure(shell, nic)
+      await linuxOs.reconfigure(shell, nic, wanted)
+      assert.deepEqual(await state(), fresh)
+      await linuxOs.unconfigure(shell, wanted)
+      assert.deepEqual(await state(), bare)
+    }
+    const routed = config({ ...cases.nic, routes: [{ to: '192.168.2.0/24', via: '192.168.1.2' }] })
+    await linuxOs.configure(shell, nic)
+    await waitUntilUsable(linuxOs, shell, 'eth0', ['2001:db8:dead:beaf::1'])
+    await linuxOs.reconfigure(shell, nic, routed)
+    // An address that was set anew would be tentative again.
+    const { interfaces } = await linuxOs.observe(shell)
+    const eth0 = interfaces.find(({ name }) => name === 'eth0')
+    assert.equal(eth0?.addresses.find(({ address }) => address === '2001:db8:dead:beaf::1')?.tentative, false)
+    assert.match(await runChecked(shell, ['ip', 'route']), /192\.168\.2\.0\/24 via 192\.168\.1\.2/)
+    await linuxOs.unconfigure(shell, routed)
+    assert.deepEqual(await state(), bare)
+  })
+
   it('resolves its neighbours anew after a flush, in both families', async () => {
     await connect()
     const ping = (address: string) => runChecked(shell, ['ping', '-c1', '-W2', address])
