@@ -19,6 +19,8 @@ const longestMs = 16_000
 
 let directory: string
 let env: NodeJS.ProcessEnv
+/** What all of them said, for when one fails. */
+let log = ''
 
 async function leftovers(): Promise<readonly string[]> {
   const [links, namespaces, domains] = await Promise.all([
@@ -37,7 +39,12 @@ async function leftovers(): Promise<readonly string[]> {
 
 function start(...args: readonly string[]): ChildProcess {
   const all = ['bench', ...args, '--results', join(directory, 'results')]
-  return spawn(process.execPath, [cli, ...all], { env, stdio: 'ignore' })
+  const child = spawn(process.execPath, [cli, ...all], { env, stdio: ['ignore', 'ignore', 'pipe'] })
+  child.stderr?.on('data', (chunk) => {
+    log += chunk
+  })
+  log += `\n== ${args.join(' ')}\n`
+  return child
 }
 
 async function lines(): Promise<readonly string[]> {
@@ -82,7 +89,7 @@ describe('a run that is killed again and again', function () {
       child = start('resume', 'latest')
     }
     const [status] = await once(child, 'exit')
-    assert.equal(status, 0, `seed ${seed}`)
+    assert.equal(status, 0, `seed ${seed}\n${log}`)
 
     const [name = ''] = await readdir(join(directory, 'results'))
     const { manifest, cells } = await readRun(join(directory, 'results', name))
