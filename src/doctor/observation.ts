@@ -33,7 +33,16 @@ export interface KvmObservation {
 }
 
 export type LibvirtObservation =
-  | { readonly kind: 'answers'; readonly libvirt: string; readonly qemu: string; readonly virtlogd: boolean }
+  | {
+      readonly kind: 'answers'
+      readonly libvirt: string
+      readonly qemu: string
+      readonly virtlogd: boolean
+      /** Of libvirt's daemons for QEMU, those whose sockets are there: the one for all, and the modular one. */
+      readonly daemons: readonly ('libvirtd' | 'virtqemud')[]
+      /** Devices on this host that running domains have for their NICs. */
+      readonly devicesInUse: readonly string[]
+    }
   | { readonly kind: 'refuses'; readonly message: string; readonly hint: string | undefined }
 
 export interface BridgeObservation {

@@ -4,8 +4,10 @@ import { totalmem } from 'node:os'
 import { dirname } from 'node:path'
 import { z } from 'zod'
 import { cacheDirectory, journalDirectory, stateDirectory } from '../config/paths.ts'
+import { readDomainFacts } from '../domain/domain-facts.ts'
 import { isVmrError } from '../errors/vmr-error.ts'
 import { findLabImage } from '../image/lab-image.ts'
+import type { Connection } from '../libvirt/index.ts'
 import { type LinuxLink, readLinks, readRoutes } from '../os/linux/ip-json.ts'
 import { throwIfAborted } from '../shell/abort.ts'
 import { localShell } from '../shell/local.ts'
@@ -120,7 +122,12 @@ async function observeLibvirt({ connect, signal: callers }: ObserveOptions): Pro
         kind: 'answers' as const,
         libvirt: await connection.libvirtVersion({ signal }),
         qemu: `${await connection.hypervisorType({ signal })} ${await connection.hypervisorVersion({ signal })}`,
-        virtlogd: (await stat('/run/libvirt/virtlogd-sock').catch(() => undefined)) !== undefined,
+        virtlogd: await exists('/run/libvirt/virtlogd-sock'),
+        daemons: [
+          ...((await exists('/run/libvirt/libvirt-sock')) ? (['libvirtd'] as const) : []),
+          ...((await exists('/run/libvirt/virtqemud-sock')) ? (['virtqemud'] as const) : []),
+        ],
+        devicesInUse: await readDevicesInUse(connection, signal),
       }),
       signal,
     )
@@ -133,18 +140,21 @@ async function observeLibvirt({ connect, signal: callers }: ObserveOptions): Pro
   }
 }
 
+async function readDevicesInUse(connection: Connection, signal: AbortSignal): Promise<readonly string[]> {
+  const domains = await connection.listAllDomains({ signal })
+  const running = domains.filter(({ id }) => id > 0)
+  const facts = await Promise.all(
+    running.map(async (domain) => readDomainFacts(await connection.domainXml(domain, { signal }))),
+  )
+  return facts.flatMap(({ nics }) => nics.flatMap(({ target }) => (target === undefined ? [] : [target])))
+}
+
 async function observeFeatures(signal: AbortSignal): Promise<NonNullable<HostObservation['features']>> {
   const [{ veth, bridge, macvtap, tbf, vlan, ip6Tunnel }, nftables, tun, vhostNet] = await Promise.all([
     detectHostCapabilities({ signal }),
     succeeds(['unshare', '--net', 'nft', 'add', 'table', 'inet', 'vmr'], signal),
-    stat('/dev/net/tun').then(
-      () => true,
-      () => false,
-    ),
-    stat('/dev/vhost-net').then(
-      () => true,
-      () => false,
-    ),
+    exists('/dev/net/tun'),
+    exists('/dev/vhost-net'),
   ])
   return { veth, bridge, macvtap, tbf, vlan, ip6Tunnel, nftables, tun, vhostNet }
 }
@@ -232,8 +242,27 @@ const rulesetSchema = z.object({
   ),
 })
 
-/** nft shows the rules of iptables-nft too; those of the older iptables-legacy are not seen. */
 async function readDroppingChains(signal: AbortSignal): Promise<readonly DroppingChain[]> {
+  return [
+    ...(await readDroppingNftChains(signal)),
+    ...(await readDroppingLegacyChains('ip', signal)),
+    ...(await readDroppingLegacyChains('ip6', signal)),
+  ]
+}
+
+/** The older iptables-legacy has tables of its own in the kernel, which nft does not show. Asking for one makes it. */
+async function readDroppingLegacyChains(family: 'ip' | 'ip6', signal: AbortSignal): Promise<readonly DroppingChain[]> {
+  const tables = (await read(`/proc/net/${family}_tables_names`))?.split('\n') ?? []
+  if (!tables.includes('filter')) return []
+  const argv = [`${family}tables-legacy-save`, '-t', 'filter']
+  const { stdout } = await localShell.run(argv, { timeoutMs: toolLimitMs, signal })
+  return /^:FORWARD DROP /m.test(stdout)
+    ? [{ family: `${family} (iptables-legacy)`, table: 'filter', chain: 'FORWARD' }]
+    : []
+}
+
+/** nft shows the rules of iptables-nft too. */
+async function readDroppingNftChains(signal: AbortSignal): Promise<readonly DroppingChain[]> {
   const { stdout } = await localShell.run(['nft', '--json', 'list', 'ruleset'], { timeoutMs: toolLimitMs, signal })
   return rulesetSchema
     .parse(JSON.parse(stdout))
@@ -302,12 +331,15 @@ async function observeDirectory(what: string, path: string): Promise<DirectoryOb
   return { what, path, writable, freeBytes: free }
 }
 
-async function nearestExisting(path: string): Promise<string> {
-  const exists = await stat(path).then(
+function exists(path: string): Promise<boolean> {
+  return stat(path).then(
     () => true,
     () => false,
   )
-  return exists || dirname(path) === path ? path : nearestExisting(dirname(path))
+}
+
+async function nearestExisting(path: string): Promise<string> {
+  return (await exists(path)) || dirname(path) === path ? path : nearestExisting(dirname(path))
 }
 
 async function read(path: string): Promise<string | undefined> {

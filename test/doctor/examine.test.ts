@@ -19,6 +19,15 @@ const uplink = {
   },
 }
 
+const answering = {
+  kind: 'answers',
+  libvirt: '9.0.0',
+  qemu: 'QEMU 7.2.22',
+  virtlogd: true,
+  daemons: ['libvirtd'],
+  devicesInUse: ['macvtap7'],
+} as const
+
 /** A box on which everything is as it should be. */
 const healthy: HostObservation = {
   uid: 0,
@@ -32,7 +41,7 @@ const healthy: HostObservation = {
     gid: 104,
     testBoot: { works: true, reason: 'a test boot succeeded' },
   },
-  libvirt: { kind: 'answers', libvirt: '9.0.0', qemu: 'QEMU 7.2.22', virtlogd: true },
+  libvirt: answering,
   features: {
     veth: true,
     bridge: true,
@@ -105,7 +114,7 @@ const disturbances: readonly Disturbance[] = [
   },
   {
     name: 'a missing virtlogd',
-    observation: { ...healthy, libvirt: { kind: 'answers', libvirt: '9.0.0', qemu: 'QEMU 7.2', virtlogd: false } },
+    observation: { ...healthy, libvirt: { ...answering, virtlogd: false } },
     level: 'fail',
     says: /does not start/,
     hint: /virtlogd/,
@@ -282,5 +291,28 @@ describe('the doctor', () => {
     assert.equal(worst(findings), 'warn')
     assert.ok(findings.some(({ level, subject }) => level === 'skip' && subject === 'macvtap'))
     assert.ok(findings.some(({ level, subject }) => level === 'skip' && subject === 'packet filter on bridges'))
+  })
+
+  it('warns of a macvtap that no running VM has, and of two daemons that each know half of the VMs', () => {
+    const under = (macvtaps: readonly string[]) => ({ uplinks: [{ ...uplink, link: { ...uplink.link, macvtaps } }] })
+    const levels = (change: Partial<HostObservation>, subject: string) =>
+      examine({ ...healthy, ...change }).flatMap((each) =>
+        each.subject === subject ? [[each.level, each.message]] : [],
+      )
+    assert.deepEqual(
+      levels(under(['macvtap7']), 'vmr-up1').map(([level]) => level),
+      ['pass'],
+    )
+    assert.match(
+      String(levels(under(['macvtap7', 'macvtap8']), 'vmr-up1')),
+      /^warn,macvtap8 is on it, and no running VM has it/,
+    )
+    const unknown = { ...under(['macvtap8']), libvirt: { kind: 'refuses', message: 'no', hint: undefined } } as const
+    assert.deepEqual(
+      levels(unknown, 'vmr-up1').map(([level]) => level),
+      ['pass'],
+    )
+    const both = { libvirt: { ...answering, daemons: ['libvirtd', 'virtqemud'] } } as const
+    assert.match(String(levels(both, 'daemons')), /^warn,libvirtd and virtqemud both listen/)
   })
 })

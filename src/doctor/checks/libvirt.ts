@@ -14,6 +14,20 @@ export function checkLibvirt({ libvirt }: HostObservation): Finding[] {
     ]
   return [
     { area: 'libvirt', subject: 'connection', level: 'pass', message: `libvirt ${libvirt.libvirt} answers` },
+    libvirt.daemons.length > 1
+      ? {
+          area: 'libvirt',
+          subject: 'daemons',
+          level: 'warn',
+          message: 'libvirtd and virtqemud both listen: each knows only the VMs that it started',
+          hint: 'Keep one of them: systemctl disable --now libvirtd.socket, or virtqemud.socket.',
+        }
+      : {
+          area: 'libvirt',
+          subject: 'daemons',
+          level: 'pass',
+          message: `${libvirt.daemons[0] ?? 'one elsewhere'} alone`,
+        },
     { area: 'libvirt', subject: 'QEMU', level: 'pass', message: libvirt.qemu },
     libvirt.virtlogd
       ? { area: 'libvirt', subject: 'virtlogd', level: 'pass', message: 'is there for serial logs' }

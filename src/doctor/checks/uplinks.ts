@@ -1,11 +1,16 @@
 import type { Finding } from '../finding.ts'
 import type { HostObservation, UplinkObservation } from '../observation.ts'
 
-export function checkUplinks({ uplinks }: HostObservation): Finding[] {
-  return uplinks.flatMap(checkUplink)
+export function checkUplinks({ uplinks, libvirt }: HostObservation): Finding[] {
+  const inUse = libvirt.kind === 'answers' ? new Set(libvirt.devicesInUse) : undefined
+  return uplinks.flatMap((uplink) => checkUplink(uplink, inUse))
 }
 
-function checkUplink({ name, link, madeOnDemand, testbed }: UplinkObservation): Finding[] {
+/** @param inUse devices of running domains; undefined where nobody knows. */
+function checkUplink(
+  { name, link, madeOnDemand, testbed }: UplinkObservation,
+  inUse: ReadonlySet<string> | undefined,
+): Finding[] {
   const common = { area: 'uplinks', subject: name } as const
   if (link === undefined)
     return [
@@ -18,7 +23,14 @@ function checkUplink({ name, link, madeOnDemand, testbed }: UplinkObservation): 
             hint: 'See `ip -br link`, and mend the testbed’s file.',
           },
     ]
+  const leftOver = inUse === undefined ? [] : link.macvtaps.filter((device) => !inUse.has(device))
   const complaints: Finding[] = [
+    ...leftOver.map((device) => ({
+      ...common,
+      level: 'warn' as const,
+      message: `${device} is on it, and no running VM has it: a bridge cannot have the uplink, nor a passthrough`,
+      hint: `Remove it, if no other program needs it: ip link delete dev ${device}`,
+    })),
     ...(link.carrier
       ? []
       : [

@@ -67,6 +67,37 @@ describe('vmr doctor on this host', function () {
     assert.deepEqual([await snooping(bridge), await snooping(foreignBridge)], ['0', '1'])
   })
 
+  it('warns of a macvtap that was left on an uplink', async () => {
+    const link = (...words: readonly string[]) => runChecked(localShell, ['ip', 'link', ...words])
+    await link('add', 'name', 'vmrt-up1', 'type', 'veth', 'peer', 'name', 'vmrt-far1')
+    try {
+      await link('add', 'link', 'vmrt-up1', 'name', 'vmrt-left', 'type', 'macvtap')
+      const { findings } = await report('--testbed', testbed)
+      const said = findings
+        .filter(({ subject }) => subject === 'vmrt-up1')
+        .map(({ level, message }) => `${level} ${message}`)
+      assert.match(said.join(), /warn vmrt-left is on it, and no running VM has it/)
+    } finally {
+      await link('delete', 'dev', 'vmrt-up1')
+    }
+  })
+
+  it('finds a FORWARD policy of the older iptables, which nft does not show', async function () {
+    const legacy = (policy: string) => localShell.run(['iptables-legacy', '-P', 'FORWARD', policy])
+    const bridged = 'net.bridge.bridge-nf-call-iptables'
+    const { stdout, exitCode } = await localShell.run(['sysctl', '-n', bridged])
+    // Neither is in every kernel.
+    if (exitCode !== 0 || (await legacy('DROP')).exitCode !== 0) return this.skip()
+    try {
+      await runChecked(localShell, ['sysctl', '-q', '-w', `${bridged}=1`])
+      const found = (await report()).findings.find(({ subject }) => subject === 'packet filter on bridges')
+      assert.match(`${found?.level} ${found?.message}`, /^fail .*ip \(iptables-legacy\) filter FORWARD/)
+    } finally {
+      await runChecked(localShell, ['sysctl', '-q', '-w', `${bridged}=${stdout.trim()}`])
+      await legacy('ACCEPT')
+    }
+  })
+
   it('fails, with libvirt’s status, where libvirt is not reached', async () => {
     const { stdout, exitCode } = await doctor('--connect', 'qemu:///system?socket=/nonexistent/sock')
     assert.match(stdout, /FAIL {2}connection .*socket is missing/)
