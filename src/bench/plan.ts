@@ -98,7 +98,8 @@ export function planCells({ matrix, selection = {}, capabilities, seed, costs = 
   const possible = cells.filter((cell) => !impossible.some((each) => each.cell === cell))
   const forth = order(possible, capabilities, randomSource(seed))
   const visits = visitsOf(forth, matrix)
-  return { cells, impossible, visits, expectedSeconds: expectedSeconds(visits, matrix, capabilities, costs) }
+  const expectedSeconds = expectedVisitSeconds(visits, matrix, capabilities, costs).reduce((sum, each) => sum + each, 0)
+  return { cells, impossible, visits, expectedSeconds }
 }
 
 /** What the cells share that run without a change in between. */
@@ -222,23 +223,22 @@ export function loadSecondsOf({ cell, repetitions }: Visit, settings: Throughput
   return cell.ways.length * repetitions * (settings.seconds + settings.omitSeconds)
 }
 
-function expectedSeconds(
+/** What each visit is expected to take after the one before it, in seconds. */
+export function expectedVisitSeconds(
   visits: readonly Visit[],
-  { throughput }: Matrix,
+  { throughput }: Pick<Matrix, 'throughput'>,
   capabilities: PlanRequest['capabilities'],
   costs: StepCosts,
-): number {
-  let seconds = 0
+): readonly number[] {
   let farVms = new Set<number>()
-  for (const [index, visit] of visits.entries()) {
-    const before = visits[index - 1]?.cell
+  return visits.map((visit, index) => {
     const { cell } = visit
     const needed = farVmLinks(cell.case, capabilities)
     const toBoot = needed.filter((link) => !farVms.has(link)).length
     farVms = new Set(needed)
-    seconds += toBoot * costs.boot + stepSeconds(before, cell, costs) + costs.cell + loadSecondsOf(visit, throughput)
-  }
-  return seconds
+    const step = stepSeconds(visits[index - 1]?.cell, cell, costs)
+    return toBoot * costs.boot + step + costs.cell + loadSecondsOf(visit, throughput)
+  })
 }
 
 function stepSeconds(before: PlannedCell | undefined, cell: PlannedCell, costs: StepCosts): number {

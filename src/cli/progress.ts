@@ -1,7 +1,7 @@
 import type { Terminal } from './terminal.ts'
 
-/** Says what is going on right now, in a few words. */
-export type ReportProgress = (activity: string) => void
+/** Says what is going on right now, in a few words; `detail` is shown below until another one comes. */
+export type ReportProgress = (activity: string, detail?: string) => void
 
 /**
  * Shows one line that follows the task while a person watches, and nothing in pipes and CI.
@@ -21,8 +21,9 @@ export async function withProgress<T>(
         title,
         task: async (_context, view) => {
           outcome = {
-            value: await task((activity) => {
+            value: await task((activity, detail) => {
               view.title = `${title}: ${activity}`
+              if (detail !== undefined) view.output = detail
             }),
           }
         },

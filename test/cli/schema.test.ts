@@ -32,6 +32,7 @@ describe('the schemas that vmr publishes', () => {
       assert.match(text, /"type"|"anyOf"/, name)
     }
     assert.match(JSON.stringify(publishedJsonSchema('cell')), /shareOfWireLimit/)
+    assert.match(JSON.stringify(publishedJsonSchema('results')), /"manifest":.*"cells":.*shareOfWireLimit/)
   })
 
   it('are no properties of every object', () => {

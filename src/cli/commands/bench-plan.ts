@@ -4,6 +4,7 @@ import { findConfigFile } from '../../config/find-config-file.ts'
 import { loadYaml } from '../../config/load-yaml.ts'
 import { loadNicModes } from '../../domain/nic-modes.ts'
 import { detectHostCapabilities } from '../../testbed/host-capabilities.ts'
+import { roughTime } from '../bench-progress.ts'
 import type { CommandContext, CommandStatus } from '../context.ts'
 import { requireCells } from './bench-run.ts'
 import { type BenchSelectionOptions, readCosts, selectionOf, withOverrides } from './bench-selection.ts'
@@ -48,7 +49,7 @@ export async function benchPlan(
     return undefined
   }
   terminal.result(
-    `${matrix.title}: ${cells.length} cells in ${visits.length} visits, about ${minutes(expectedSeconds)}`,
+    `${matrix.title}: ${cells.length} cells in ${visits.length} visits, about ${roughTime(expectedSeconds)}`,
   )
   for (const [index, { cell, number, repetitions }] of visits.entries()) {
     const ways = cell.ways.length === 0 ? 'reachability only' : `${repetitions} × ${cell.ways.join(', ')}`
@@ -58,8 +59,4 @@ export async function benchPlan(
   }
   for (const { cell, reason } of impossible) terminal.result(`   -  ${cell.id}  not possible here: ${reason}`)
   return undefined
-}
-
-function minutes(seconds: number): string {
-  return seconds < 90 ? `${Math.round(seconds)} s` : `${Math.round(seconds / 60)} min`
 }

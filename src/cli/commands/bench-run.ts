@@ -5,14 +5,7 @@ import { compareRuns } from '../../bench/compare.ts'
 import { type CellSelection, type Matrix, matrixSchema } from '../../bench/matrix.ts'
 import { type Plan, planCells } from '../../bench/plan.ts'
 import { type FinishedRun, runPlan } from '../../bench/runner.ts'
-import {
-  cellLine,
-  type FailureKind,
-  failureKinds,
-  judgedExitStatus,
-  runExitStatus,
-  tally,
-} from '../../bench/verdict.ts'
+import { type FailureKind, failureKinds, judgedExitStatus, runExitStatus, tally } from '../../bench/verdict.ts'
 import { findConfigFile } from '../../config/find-config-file.ts'
 import { loadDomainDefinition } from '../../config/load-domain-definition.ts'
 import { loadYaml } from '../../config/load-yaml.ts'
@@ -30,6 +23,7 @@ import { detectHostCapabilities } from '../../testbed/host-capabilities.ts'
 import { loadTestbed } from '../../testbed/testbed.ts'
 import { withConnection } from '../../vm/host.ts'
 import { prepareGuest } from '../../vm/prepare-guest.ts'
+import { benchProgress } from '../bench-progress.ts'
 import type { CommandContext, CommandStatus } from '../context.ts'
 import { withProgress } from '../progress.ts'
 import {
@@ -110,8 +104,15 @@ export async function runAndShow({ terminal, signal }: CommandContext, run: Prep
   const definition = await loadDomainDefinition('lab-router')
   const testbed = await loadTestbed(testbedName)
   const finished = await withProgress(terminal, run.matrixName, async (report) => {
-    let place = ''
-    const onProgress = (activity: string) => report(`${place}${activity}`)
+    const progress = benchProgress({
+      matrix: run.matrix,
+      capabilities: run.capabilities,
+      visits: run.plan.visits,
+      costs: await readCosts(run.results),
+      terminal,
+      report,
+    })
+    const onProgress = progress.activity
     const { image, accelerator } = await prepareGuest({ requested: run.accel, signal, onProgress })
     return withConnection(
       run.connect,
@@ -129,13 +130,8 @@ export async function runAndShow({ terminal, signal }: CommandContext, run: Prep
           vmrVersion: packageJson.version,
           signal,
           onProgress,
-          onVisit: (_visit, { number, of }) => {
-            place = `${number}/${of} `
-          },
-          onCell: (cell) => {
-            // A person watches one line that changes; a log gets a line a cell.
-            if (!terminal.interactive) terminal.notice(cellLine(cell))
-          },
+          onVisit: (visit, { number }) => progress.visit(visit, number),
+          onCell: progress.cell,
         }),
       signal,
     )

@@ -148,5 +148,12 @@ export const benchOutputs = {
   }),
 }
 
-/** The files of a run's folder, by name: `manifest.json`, and a line of `cells.ndjson`. */
-export const runFileSchemas = { manifest: manifestSchema, cell: cellResultSchema }
+/** The files of a run's folder, by name: `manifest.json`, a line of `cells.ndjson`, and both as they belong together. */
+export const runFileSchemas = {
+  manifest: manifestSchema,
+  cell: cellResultSchema,
+  results: z.object({
+    manifest: manifestSchema.describe('manifest.json'),
+    cells: list(cellResultSchema).describe('the lines of cells.ndjson; of the lines of one id the last counts'),
+  }),
+}
