@@ -15,6 +15,9 @@ const nicSchema = z.strictObject({
   role: z.enum(['test', 'management']),
   /** The host NIC that it shall reach, whatever stands between (the bridge holding it, say). */
   uplink: wordSchema.optional(),
+  /** How the bridge that vmr makes for it shall be, where a person wanted it otherwise than vmr makes bridges. */
+  stp: z.literal('on').optional(),
+  multicastSnooping: z.literal('on').optional(),
   /** Settings of its `<interface>` that its present mode cannot have, kept for a mode that can. */
   setAside: z.array(z.custom<XmlElement>()).default([]),
 })

@@ -17,7 +17,7 @@ export function uplinkUsesOf(
   metadata: VmrMetadata,
   macs?: ReadonlySet<string>,
 ): readonly NamedUplinkUse[] {
-  return metadata.nics.flatMap(({ mac, uplink }): readonly NamedUplinkUse[] => {
+  return metadata.nics.flatMap(({ mac, uplink, stp, multicastSnooping }): readonly NamedUplinkUse[] => {
     const nic = nics.find((each) => each.mac === mac.toLowerCase())
     if (nic?.source === undefined || uplink === undefined || macs?.has(mac) === false) return []
     if (nic.type === 'direct')
@@ -26,7 +26,8 @@ export function uplinkUsesOf(
         : []
     // A bridge of another name is its owner's.
     if (nic.type !== 'bridge' || nic.openVSwitch || !nic.source.startsWith('vmr')) return []
-    return [{ uplink, use: { kind: 'bridge', bridge: nic.source } }]
+    const wanted = { ...(stp && { stp: true }), ...(multicastSnooping && { multicastSnooping: true }) }
+    return [{ uplink, use: { kind: 'bridge', bridge: nic.source, ...wanted } }]
   })
 }
 

@@ -117,15 +117,22 @@ const elementOf = (metadata: VmrMetadata): XmlElement => ({
   children: [metadataElement(metadata)],
 })
 
-/** Settings that a NIC's mode cannot have are kept for one that can, whatever the definition says of the rest. */
+/** What switches noted stays: settings that a mode cannot have, kept for one that can, and how a bridge shall be. */
 function withSetAside({ vmr, name }: DomainFacts, defined: DomainFacts): VmrMetadata {
   if (vmr === undefined) throw new RangeError(`${name} was made without vmr's notes`)
   return {
     ...vmr,
-    nics: vmr.nics.map((nic) => ({
-      ...nic,
-      setAside: [...(defined.vmr?.nics.find(({ mac }) => mac === nic.mac)?.setAside ?? nic.setAside)],
-    })),
+    nics: vmr.nics.map((nic) => {
+      const before = defined.vmr?.nics.find(({ mac }) => mac === nic.mac)
+      if (before === undefined) return nic
+      const { stp, multicastSnooping } = before.mode === nic.mode ? before : {}
+      return {
+        ...nic,
+        ...(stp === undefined ? {} : { stp }),
+        ...(multicastSnooping === undefined ? {} : { multicastSnooping }),
+        setAside: [...before.setAside],
+      }
+    }),
   }
 }
 

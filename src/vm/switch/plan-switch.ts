@@ -97,7 +97,11 @@ export function planSwitch(request: SwitchRequest): SwitchPlan {
         sameLink: reachesUplink(before, request) && attachment.use !== undefined,
       },
       element,
-      note: { ...nic, mode: to.name, ...(definition.kind === 'nothingToDo' ? {} : { setAside: definition.setAside }) },
+      note: {
+        ...withBridge(nic, attachment.use),
+        mode: to.name,
+        ...(definition.kind === 'nothingToDo' ? {} : { setAside: definition.setAside }),
+      },
     }
   })
   const notes = new Map(planned.map(({ note }) => [note.mac, note]))
@@ -114,9 +118,22 @@ export function planSwitch(request: SwitchRequest): SwitchPlan {
     nics: planned.map((each) => each.planned),
     definition: withMetadata(withInterfaces(defined.element, elements), metadataElement(noted)),
     metadata: noted,
-    changesDefinition: planned.some(
-      ({ planned: { from, to: next, mac }, element }) => from !== next || element !== findNic(defined, mac)?.element,
-    ),
+    changesDefinition: planned.some(({ planned: { from, to: next, mac }, element, note }) => {
+      const before = metadata.nics.find((nic) => nic.mac === mac)
+      const sameBridge = note.stp === before?.stp && note.multicastSnooping === before?.multicastSnooping
+      return from !== next || element !== findNic(defined, mac)?.element || !sameBridge
+    }),
+  }
+}
+
+/** How the NIC's bridge shall be, noted: the next start makes the bridge anew. */
+function withBridge(nic: VmrMetadata['nics'][number], use: UplinkUse | undefined): VmrMetadata['nics'][number] {
+  const { stp: _stp, multicastSnooping: _snooping, ...rest } = nic
+  if (use?.kind !== 'bridge') return rest
+  return {
+    ...rest,
+    ...(use.stp ? { stp: 'on' as const } : {}),
+    ...(use.multicastSnooping ? { multicastSnooping: 'on' as const } : {}),
   }
 }
 

@@ -8,6 +8,7 @@ import { childElements, firstChild } from '../../../src/domain/xml/element.ts'
 import { VmrError } from '../../../src/errors/vmr-error.ts'
 import { loadTestbed, type Testbed } from '../../../src/testbed/testbed.ts'
 import { planSwitch, type SwitchRequest } from '../../../src/vm/switch/plan-switch.ts'
+import { uplinkUsesOf } from '../../../src/vm/uplink-uses.ts'
 
 const macs = ['52:54:00:00:00:01', '52:54:00:00:00:02'] as const
 const nicXml = (index: number, extra = '') =>
@@ -106,12 +107,26 @@ describe('the plan of a switch', () => {
   })
 
   it('has nothing to do in the mode that the VM is in, but for the bridge that it wants', () => {
+    assert.equal(planSwitch(request('bridge')).changesDefinition, false)
     const plan = planSwitch(request('bridge', { bridge: { multicastSnooping: true } }))
-    assert.equal(plan.changesDefinition, false)
+    assert.equal(plan.changesDefinition, true)
     assert.deepEqual(
       plan.nics.map(({ plan: how, uplink }) => [how?.kind, uplink?.use]),
       [1, 2].map((number) => ['nothingToDo', { kind: 'bridge', bridge: `vmr-br${number}`, multicastSnooping: true }]),
     )
+  })
+
+  it('notes how the bridge shall be, for the next start, until a switch without it', () => {
+    const before = request('bridge', { bridge: { stp: true, multicastSnooping: true } })
+    const wanted = planSwitch(before)
+    const defined = domainFacts(wanted.definition)
+    const uses = uplinkUsesOf(defined, wanted.metadata).map(({ use }) => use)
+    assert.deepEqual(uses[0], { kind: 'bridge', bridge: 'vmr-br1', stp: true, multicastSnooping: true })
+    const again = planSwitch({ ...request('bridge'), defined, metadata: wanted.metadata })
+    assert.deepEqual(uplinkUsesOf(domainFacts(again.definition), again.metadata)[0]?.use, {
+      kind: 'bridge',
+      bridge: 'vmr-br1',
+    })
   })
 
   it('goes in place from one bridge to another, which is its owner’s', () => {
