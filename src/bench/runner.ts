@@ -106,18 +106,17 @@ async function openRecord(request: RunRequest): Promise<RunRecord> {
   const { resume, resultsDirectory, matrixName, onCell } = request
   const startedAt = new Date()
   const earlier = resume === undefined ? undefined : await readRun(resume)
-  const folder =
-    resume === undefined
-      ? await createRunFolder(resultsDirectory, runFolderName(startedAt, matrixName))
-      : await reopenRunFolder(resume)
   const cells = new Map((earlier?.cells ?? []).map((cell) => [cell.id, cell]))
   /** Recorded, but not on disk: the disk was full. */
   const unsaved = new Map<string, CellResult>()
+  const name = runFolderName(startedAt, matrixName)
   let manifest: Manifest =
     earlier === undefined
-      ? await firstManifest(request, startedAt, folder.path)
+      ? await firstManifest(request, startedAt, name)
       : { ...earlier.manifest, resumedAt: [...earlier.manifest.resumedAt, startedAt.toISOString()] }
-  await folder.writeManifest(manifest)
+  const folder =
+    resume === undefined ? await createRunFolder(resultsDirectory, name, manifest) : await reopenRunFolder(resume)
+  if (resume !== undefined) await folder.writeManifest(manifest)
 
   /** A disk that is full may have space again by the next cell: what it holds is complete by then. */
   async function unlessDiskIsFull(write: () => Promise<void>): Promise<void> {
@@ -178,11 +177,11 @@ async function openRecord(request: RunRequest): Promise<RunRecord> {
   }
 }
 
-async function firstManifest(request: RunRequest, startedAt: Date, path: string): Promise<Manifest> {
+async function firstManifest(request: RunRequest, startedAt: Date, name: string): Promise<Manifest> {
   const { connection, signal, matrixName, matrix, selection, seed, testbedName, image, accelerator, plan } = request
   return {
     format: resultsFormat,
-    run: path.split('/').at(-1) ?? path,
+    run: name,
     vmr: request.vmrVersion,
     startedAt: startedAt.toISOString(),
     resumedAt: [],

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { type FileHandle, mkdir, open, readFile, stat } from 'node:fs/promises'
+import { type FileHandle, mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import writeFileAtomic from 'write-file-atomic'
 import type { z } from 'zod'
@@ -36,13 +36,18 @@ export function runFolderName(startedAt: Date, matrixName: string): string {
  *
  * @throws VmrError HOST_DISK_FULL, HOST_PERMISSION, HOST_COMMAND_FAILED; here and from every method.
  */
-export async function createRunFolder(resultsDirectory: string, name: string): Promise<RunFolder> {
+export async function createRunFolder(resultsDirectory: string, name: string, manifest: Manifest): Promise<RunFolder> {
   const path = join(resultsDirectory, name)
-  await orWriteError(path, async () => {
-    await mkdir(resultsDirectory, { recursive: true })
-    await mkdir(path)
-    await mkdir(join(path, rawFolder))
-  })
+  // It appears with its manifest: a run that dies before that has left nothing to be resumed.
+  const hidden = join(resultsDirectory, `.${name}`)
+  try {
+    await orWriteError(path, () => mkdir(join(hidden, rawFolder), { recursive: true }))
+    await runFolderAt(hidden).writeManifest(manifest)
+    await orWriteError(path, () => rename(hidden, path))
+  } catch (error) {
+    await rm(hidden, { recursive: true, force: true })
+    throw error
+  }
   return runFolderAt(path)
 }
 

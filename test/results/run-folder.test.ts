@@ -13,8 +13,7 @@ describe('a run’s folder', () => {
   afterEach(() => rm(results, { recursive: true, force: true }))
 
   const recorded = async () => {
-    const folder = await createRunFolder(join(results, 'results'), 'a-run')
-    await folder.writeManifest(manifest)
+    const folder = await createRunFolder(join(results, 'results'), 'a-run', manifest)
     for (const cell of run.cells) await folder.appendCell(cell)
     return folder
   }

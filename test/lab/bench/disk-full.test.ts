@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { appendFile, mkdtemp, rm, truncate } from 'node:fs/promises'
+import { appendFile, mkdtemp, readdir, rm, truncate } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createRunFolder, readRun } from '../../../src/results/run-folder.ts'
@@ -19,8 +19,7 @@ describe('a run whose disk fills up', () => {
   })
 
   it('says so, keeps every whole cell, and takes more when there is space again', async () => {
-    const folder = await createRunFolder(disk, 'a-run')
-    await folder.writeManifest(run.manifest)
+    const folder = await createRunFolder(disk, 'a-run', run.manifest)
     const [first, second] = run.cells
     assert.ok(first && second)
     await folder.appendCell(first)
@@ -36,12 +35,11 @@ describe('a run whose disk fills up', () => {
     })
     await assert.rejects(folder.writeRaw('x.json', '{}'.repeat(5000)), { code: 'HOST_DISK_FULL' })
     await assert.rejects(folder.writeManifest(run.manifest), { code: 'HOST_DISK_FULL' })
-    await assert.rejects(
-      createRunFolder(join(disk, 'more'), 'b').then((other) => other.writeManifest(run.manifest)),
-      {
-        code: 'HOST_DISK_FULL',
-      },
-    )
+    await assert.rejects(createRunFolder(join(disk, 'more'), 'b', run.manifest), {
+      code: 'HOST_DISK_FULL',
+    })
+    // What could not be made whole is not there at all.
+    assert.deepEqual(await readdir(join(disk, 'more')).catch(() => []), [])
     assert.deepEqual((await readRun(folder.path)).cells, [first])
 
     await truncate(ballast, 0)

@@ -47,8 +47,14 @@ function start(...args: readonly string[]): ChildProcess {
   return child
 }
 
+/** Folders of runs; one begins with a dot until it can be resumed. */
+async function runNames(): Promise<readonly string[]> {
+  const names = await readdir(join(directory, 'results')).catch(() => [])
+  return names.filter((name) => !name.startsWith('.'))
+}
+
 async function lines(): Promise<readonly string[]> {
-  const [name] = await readdir(join(directory, 'results')).catch(() => [])
+  const [name] = await runNames()
   if (name === undefined) return []
   const text = await readFile(join(directory, 'results', name, 'cells.ndjson'), 'utf8').catch(() => '')
   return text.split('\n').filter((line) => line !== '')
@@ -75,7 +81,7 @@ describe('a run that is killed again and again', function () {
     const recorded: string[] = []
     for (let kill = 1; kill <= kills; kill++) {
       // Until there is a run to resume, nothing is to be finished.
-      while ((await readdir(join(directory, 'results')).catch(() => [])).length === 0) {
+      while ((await runNames()).length === 0) {
         assert.equal(child.exitCode, null, 'the run ended before it began')
         await delay(50)
       }
@@ -91,7 +97,7 @@ describe('a run that is killed again and again', function () {
     const [status] = await once(child, 'exit')
     assert.equal(status, 0, `seed ${seed}\n${log}`)
 
-    const [name = ''] = await readdir(join(directory, 'results'))
+    const [name = ''] = await runNames()
     const { manifest, cells } = await readRun(join(directory, 'results', name))
     assert.ok(manifest.endedAt !== undefined)
     assert.deepEqual(
