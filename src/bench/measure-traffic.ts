@@ -102,9 +102,8 @@ async function measureWay(
     let usage = await snapshot(bench)
     for (let repetition = 1; repetition <= atMost; repetition++) {
       if (repetition > atLeast && samples.every((each) => isNarrow(each, settings, bench.seed))) break
-      bench.onProgress(
-        `${settings.tool} ${flows.map(({ direction }) => direction.name).join(' and ')}, ${repetition} of ${atLeast}`,
-      )
+      const which = repetition <= atLeast ? `${repetition} of ${atLeast}` : `${repetition} of at most ${atMost}`
+      bench.onProgress(`${settings.tool} ${flows.map(({ direction }) => direction.name).join(' and ')}, ${which}`)
       const { samples: measured, after } = await measureOnce(visit, bench, settings, flows, { servers, before: usage })
       usage = after
       loadSeconds += settings.seconds + settings.omitSeconds

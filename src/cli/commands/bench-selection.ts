@@ -62,7 +62,6 @@ export function withOverrides(matrix: Matrix, options: BenchSelectionOptions): M
   if (throughput === false) return matrix
   const { tool, protocol, duration, repetitions, streams } = options
   const wanted = repetitions === undefined ? undefined : wholeNumberOption('--repetitions', repetitions, 1000)
-  const most = throughput.maxRepetitions
   return {
     ...matrix,
     throughput: {
@@ -72,9 +71,8 @@ export function withOverrides(matrix: Matrix, options: BenchSelectionOptions): M
       ...(protocol === undefined ? {} : { protocol }),
       ...(duration === undefined ? {} : { seconds: wholeNumberOption('--duration', duration, 86_400) }),
       ...(streams === undefined ? {} : { streams: wholeNumberOption('--streams', streams, 64) }),
-      ...(wanted === undefined
-        ? {}
-        : { repetitions: wanted, ...(most === undefined ? {} : { maxRepetitions: Math.max(wanted, most) }) }),
+      // Who names a number wants that many, however wide the interval.
+      ...(wanted === undefined ? {} : { repetitions: wanted, maxRepetitions: wanted }),
     },
   }
 }

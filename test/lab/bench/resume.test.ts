@@ -15,7 +15,7 @@ const cli = join(packageRoot(), 'dist', 'cli.js')
 /** More moments on request: each costs a run's start. */
 const kills = Number(process.env.VMR_TEST_KILLS ?? 2)
 /** Of a run whose cells take about this long together. */
-const longestMs = 16_000
+const longestMs = 10_000
 
 let directory: string
 let env: NodeJS.ProcessEnv
