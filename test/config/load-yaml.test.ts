@@ -7,6 +7,7 @@ import { stringify } from 'yaml'
 import { z } from 'zod'
 import { loadYaml, maxYamlBytes, parseYaml } from '../../src/config/load-yaml.ts'
 import { isVmrError } from '../../src/errors/vmr-error.ts'
+import { processorTime } from '../processor-time.ts'
 
 const schema = z.strictObject({
   name: z.string(),
@@ -92,9 +93,9 @@ describe('YAML configuration', () => {
               .join(', ')}]`
       return `l${level}: &l${level} ${items}`
     })
-    const started = performance.now()
+    const started = processorTime()
     assert.match(refusal(levels.join('\n')), /aliases: /)
-    assert.ok(performance.now() - started < 1000)
+    assert.ok(processorTime() - started < 1000)
   })
 
   it('never lets a key reach a prototype', () => {

@@ -4,6 +4,7 @@ import { buildXml } from '../../../src/domain/xml/build.ts'
 import { childElements, element, sameElement, textOf, type XmlNode, xmlText } from '../../../src/domain/xml/element.ts'
 import { maxXmlBytes, parseXml, parseXmlDocument, positionOf } from '../../../src/domain/xml/parse.ts'
 import { isVmrError } from '../../../src/errors/vmr-error.ts'
+import { processorTime } from '../../processor-time.ts'
 
 const source = { name: 'some.xml', code: 'TEMPLATE_INVALID' } as const
 
@@ -187,9 +188,9 @@ describe('XML', () => {
       }),
       { numRuns: 500 },
     )
-    const started = performance.now()
+    const started = processorTime()
     for (const piece of ['<a b="', '<a ', '<!--', '&', '"', '<a b="x" ', "<'"]) refusal(piece.repeat(100_000))
-    assert.ok(performance.now() - started < 5000, 'hostile input took too long')
+    assert.ok(processorTime() - started < 5000, 'hostile input took too long')
   })
 
   it('keeps element order, comments, CDATA and elements it does not know', () => {
