@@ -99,6 +99,43 @@ describe('what definition, libvirt, kernel and guest say of a NIC', () => {
       assert.deepEqual(words({ ...untrusted, host: machine([{ ...tap, ...open }, up1]) }), [])
   })
 
+  it('names such groups for any two lists, and only for a guest that misses one', () => {
+    const groups = fc.uniqueArray(
+      fc.integer({ min: 0, max: 9 }).map((last) => `33:33:ff:00:00:0${last}`),
+      { maxLength: 8 },
+    )
+    fc.assert(
+      fc.property(groups, groups, fc.constantFrom('yes', 'no'), (joined, passed, trust) => {
+        const lacks = joined.filter((group) => !passed.includes(group))
+        const found = words({
+          defined: macvtap('', trust),
+          live: macvtap('', trust),
+          host: machine([tap, up1], { macvtap0: passed }),
+          guest: machine([eth0], { eth0: joined }),
+        })
+        assert.equal(found.length, lacks.length === 0 ? 0 : 1)
+        for (const group of lacks.slice(0, 3)) assert.ok(found[0]?.includes(group))
+        for (const group of passed) assert.ok(!found[0]?.includes(group))
+      }),
+    )
+  })
+
+  it('names definition and running VM as apart exactly where they are attached in different ways', () => {
+    const attachment = fc.record({
+      trust: fc.constantFrom('yes', 'no'),
+      mode: fc.constantFrom('bridge', 'vepa', 'private', 'passthrough'),
+      link: fc.constantFrom('', "<link state='down'/>"),
+    })
+    fc.assert(
+      fc.property(attachment, attachment, (was, is) => {
+        const read = ({ trust, mode, link: state }: typeof was) => macvtap(state, trust, mode)
+        const found = words({ defined: read(was), live: read(is), host: undefined, guest: undefined })
+        const same = was.trust === is.trust && was.mode === is.mode && was.link === is.link
+        assert.equal(found.length, same ? 0 : 1)
+      }),
+    )
+  })
+
   it('names what the guest has otherwise', () => {
     assert.match(words({ ...healthy, guest: machine([]) }).join(), /no interface with MAC address/)
     assert.match(
