@@ -50,6 +50,7 @@ export const errorCodes = {
   GUEST_NOT_READY: 6,
   GUEST_SSH_UNREACHABLE: 6,
   GUEST_HOST_KEY_CHANGED: 6,
+  GUEST_SSH_LOST: 6,
 
   // Images.
   IMAGE_NOT_FOUND: 7,

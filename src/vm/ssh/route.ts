@@ -2,8 +2,8 @@ import { VmrError } from '../../errors/vmr-error.ts'
 import { localShell } from '../../shell/local.ts'
 import { netnsShell } from '../../shell/netns.ts'
 import type { Shell } from '../../shell/shell.ts'
+import { type HostKey, parseHostKeys } from '../../shell/ssh/host-key.ts'
 import type { Testbed } from '../../testbed/testbed.ts'
-import { type HostKey, parseHostKeys } from './host-keys.ts'
 
 /** From where a guest's SSH service is reached, and at which address. */
 export interface SshRoute {

@@ -1,0 +1,131 @@
+import { isVmrError, VmrError } from '../../errors/vmr-error.ts'
+import type { Connection } from '../../libvirt/index.ts'
+import { serialShell } from '../../shell/serial/serial-shell.ts'
+import type { Shell } from '../../shell/shell.ts'
+import { connectSsh, type SshConnection } from '../../shell/ssh/connect.ts'
+import { openRelay } from '../../shell/ssh/relay.ts'
+import { sshShell } from '../../shell/ssh/ssh-shell.ts'
+import { loadTestbed } from '../../testbed/testbed.ts'
+import { openSession } from '../boot.ts'
+import type { Vm } from '../find-vm.ts'
+import { guestAccess } from '../guest-access.ts'
+import { pinnedHostKeys } from './host-keys.ts'
+import { requireRoute, type SshRoute, sshRoutes } from './route.ts'
+
+/** What a guest's commands go over. `auto` is SSH where it answers with a pinned host key, else the console. */
+export type GuestChannel = 'console' | 'ssh' | 'auto'
+
+export interface OpenGuestOptions {
+  readonly via: GuestChannel
+  /** Where the guest is reached from this host; default: the testbed's addresses of it, from the PC on the same link. */
+  readonly host?: string | undefined
+  readonly signal?: AbortSignal | undefined
+}
+
+export interface OpenedGuest {
+  readonly shell: Shell
+  readonly via: 'console' | 'ssh'
+  /** Never rejects. */
+  close(): Promise<void>
+}
+
+/** An address at which nothing answers costs this much; a key exchange takes an emulated guest seconds. */
+const connectLimitMs = 10_000
+const sshPort = 22
+
+/**
+ * A shell in a running guest, logged in with the factory's login.
+ *
+ * @throws VmrError GUEST_SSH_UNREACHABLE, GUEST_HOST_KEY_CHANGED, GUEST_LOGIN_FAILED, and what openSession throws.
+ */
+export async function openGuestShell(
+  connection: Connection,
+  vm: Vm,
+  { via, host, signal }: OpenGuestOptions,
+): Promise<OpenedGuest> {
+  if (via === 'console') return openConsole(connection, vm, signal)
+  try {
+    return await openSsh(vm, host, signal)
+  } catch (error) {
+    if (via === 'ssh' || !isVmrError(error) || error.code === 'INTERRUPTED') throw error
+    return openConsole(connection, vm, signal)
+  }
+}
+
+async function openConsole(
+  connection: Connection,
+  { domain, facts, metadata }: Vm,
+  signal: AbortSignal | undefined,
+): Promise<OpenedGuest> {
+  const access = guestAccess(metadata.os, facts.accelerator ?? 'tcg')
+  const session = await openSession(connection, domain, { ...access, signal })
+  const shell = serialShell(session)
+  return {
+    shell,
+    via: 'console',
+    close: async () => {
+      await shell.close()
+      await session.close()
+    },
+  }
+}
+
+async function openSsh(vm: Vm, host: string | undefined, signal: AbortSignal | undefined): Promise<OpenedGuest> {
+  const { name } = vm.domain
+  const hostKeys = await pinnedHostKeys(name)
+  if (hostKeys.length === 0)
+    throw new VmrError('GUEST_HOST_KEY_CHANGED', `no SSH host key of ${name} is pinned`, {
+      hint: `Read them over its console: vmr vm trust ${name}`,
+    })
+  const { testbed } = vm.metadata
+  const routes = sshRoutes(testbed === undefined ? undefined : await loadTestbed(testbed), host)
+  const { credentials } = guestAccess(vm.metadata.os, vm.facts.accelerator ?? 'tcg')
+  const connected = await firstConnection(routes, (route) =>
+    connectSsh(
+      {
+        name,
+        host: route.address,
+        hostKeys,
+        ...credentials,
+        agent: process.env.SSH_AUTH_SOCK,
+        ...(route.through.length === 0
+          ? {}
+          : { openStream: async () => openRelay(route.through, route.address, sshPort) }),
+      },
+      { signal, timeoutMs: connectLimitMs },
+    ),
+  )
+  if (connected === undefined) throw unreachable(name, routes)
+  const shell = sshShell(connected)
+  return {
+    shell,
+    via: 'ssh',
+    close: async () => {
+      await shell.close()
+      await connected.close()
+    },
+  }
+}
+
+/** Tries one after the other; what answers and is refused counts: another address is another way to the same guest. */
+async function firstConnection(
+  routes: readonly SshRoute[],
+  connect: (route: SshRoute) => Promise<SshConnection>,
+): Promise<SshConnection | undefined> {
+  for (const route of routes) {
+    try {
+      return await connect(route)
+    } catch (error) {
+      if (!isVmrError(error) || error.code !== 'GUEST_SSH_UNREACHABLE') throw error
+    }
+  }
+  return undefined
+}
+
+function unreachable(name: string, routes: readonly SshRoute[]): unknown {
+  try {
+    return requireRoute(name, routes, undefined)
+  } catch (error) {
+    return error
+  }
+}
