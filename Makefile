@@ -38,9 +38,9 @@ test: setup test-setup build ## Run every test, or the files in TESTS
 	@$(as_root) 'test real links, namespaces and VMs' \
 		node --import tsx scripts/test/run-tests.ts $(TESTS)
 
-coverage: setup test-setup build ## Run every test and report what they cover in coverage/
+coverage: setup test-setup build ## Run every test, or the files in TESTS, and report in coverage/ what they cover
 	@$(as_root) 'test real links, namespaces and VMs' \
-		node node_modules/c8/bin/c8.js node node_modules/mocha/bin/mocha.js --fail-zero
+		node node_modules/c8/bin/c8.js node --import tsx scripts/test/run-tests.ts $(TESTS)
 
 lint: toolchain ## Check format, style, types and unused code
 	@npm run --silent lint

@@ -1,4 +1,5 @@
 import { findNicMode, loadNicModes } from '../../domain/nic-modes.ts'
+import { xmlDiff } from '../../domain/xml-diff.ts'
 import { VmrError } from '../../errors/vmr-error.ts'
 import { type NicFinding, probeNic } from '../../ipv6/nic-reachability.ts'
 import { interfaceKeeper } from '../../os/vyos/keep-interface.ts'
@@ -36,7 +37,7 @@ interface VmSwitchOptions {
 }
 
 type Outcome =
-  | { readonly kind: 'planned'; readonly plan: SwitchPlan }
+  | { readonly kind: 'planned'; readonly plan: SwitchPlan; readonly diff: string }
   | {
       readonly kind: 'switched'
       readonly nics: readonly SwitchedNic[]
@@ -77,7 +78,10 @@ export async function vmSwitch(
             },
             context,
           )
-          if (options.dryRun) return { kind: 'planned', plan }
+          if (options.dryRun) {
+            const names = { from: `${name} as defined`, to: `${name} afterwards` }
+            return { kind: 'planned', plan, diff: xmlDiff(vm.facts.element, plan.definition, names) }
+          }
           if (!plan.running)
             return { kind: 'switched', nics: await switchStopped(connection, vm, plan, context), findings: undefined }
           return withGuest(
@@ -150,6 +154,7 @@ function asJson(name: string, outcome: Outcome): Output<'vm switch'> {
         how: planWords(nic.plan?.kind, outcome.plan),
         ...(nic.uplink === undefined ? {} : { uplink: nic.uplink.name, needs: nic.uplink.use }),
       })),
+      diff: outcome.diff,
     }
   return {
     name,
@@ -178,6 +183,7 @@ function print(terminal: Terminal, vmName: string, outcome: Outcome): void {
   if (outcome.kind === 'planned') {
     for (const nic of outcome.plan.nics)
       terminal.result(`${vmName} ${nic.name}: ${nic.from} to ${nic.to}, ${planWords(nic.plan?.kind, outcome.plan)}`)
+    if (outcome.diff !== '') terminal.result(`\n${outcome.diff.trimEnd()}`)
     return
   }
   for (const { name, from, to, how, seconds, complaints } of outcome.nics) {

@@ -133,6 +133,7 @@ export const vmOutputs = {
             needs: z.looseObject({ kind: z.string() }).optional(),
           }),
         ),
+        diff: z.string().describe('of the definition, unified'),
       })
       .describe('with --dry-run'),
   ]),

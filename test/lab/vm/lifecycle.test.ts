@@ -36,6 +36,13 @@ describe('the life of a VM at the command line', function () {
       await runChecked(netnsShell('vmr-pc1'), ['ping', '-c', '3', '-i', '0.2', '-W', '2', address])
   })
 
+  it('shows how a switch would change its definition, and changes nothing', async () => {
+    const before = (await vm('xml')).xml
+    const { diff } = await vm('switch', '--nic', 'macvtap-trust', '--only', 'eth1', '--dry-run')
+    assert.match(String(diff), /^\+ .*<interface type="direct" trustGuestRxFilters="yes">$/m)
+    assert.equal((await vm('xml')).xml, before)
+  })
+
   it('pauses and resumes, and says when there was nothing to do', async () => {
     assert.equal((await vm('pause')).changed, true)
     assert.equal(await state(), 'paused')
