@@ -123,10 +123,11 @@ const updated = ['link', 'bandwidth'] as const
 /** libvirt at times answers that it updated a device and leaves it as it was, so its live XML is asked. */
 async function updateNic(connection: Connection, vm: Vm, mac: string, { wanted, signal }: ApplyOptions): Promise<void> {
   const { name } = vm.domain
+  const what = `${nameOf(vm, mac)} of ${name}`
   const live = async () => {
     const nic = findNic(await liveFacts(connection, vm.domain, signal), mac)
     if (nic !== undefined) return nic
-    throw new VmrError('LIBVIRT_FAILED', `${name} has lost its NIC ${mac}`, { hint: `See: vmr vm show ${name}` })
+    throw new VmrError('LIBVIRT_FAILED', `${what} is gone`, { hint: `See: vmr vm show ${name}` })
   }
   const target = findNic(wanted, mac)
   if (target === undefined) return
@@ -140,20 +141,16 @@ async function updateNic(connection: Connection, vm: Vm, mac: string, { wanted, 
     },
     (await live()).element,
   )
-  await withLibvirt(`updating ${mac} of ${name}`, () =>
+  await withLibvirt(`updating ${what}`, () =>
     connection.updateDevice(vm.domain, buildXml(element), { live: true, signal }),
   )
   const left = domainChanges(nicFacts(target.element, 0).element, (await live()).element).filter(({ what }) =>
     updated.some((part) => what === part || what.startsWith(`${part} `)),
   )
   if (left.length > 0)
-    throw new VmrError(
-      'LIBVIRT_FAILED',
-      `libvirt says that it updated ${mac} of ${name}, and ${left[0]?.what} is as it was`,
-      {
-        hint: `Restart the VM: vmr apply … --restart`,
-      },
-    )
+    throw new VmrError('LIBVIRT_FAILED', `libvirt says that it updated ${what}, and ${left[0]?.what} is as it was`, {
+      hint: 'Restart the VM: vmr apply … --restart',
+    })
 }
 
 function nameOf({ metadata }: Vm, mac: string): string {

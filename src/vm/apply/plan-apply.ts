@@ -51,23 +51,19 @@ export function planApply({ wanted, defined, live }: ApplyRequest): ApplyPlan {
   const metadata = withSetAside(wanted, defined)
   const ofDefinition = domainChanges(wanted.element, defined.element)
   const ofLive = live === undefined ? [] : domainChanges(wanted.element, live.element)
-  const running = (change: DomainChange) => change.mac !== undefined && live?.nics.some(({ mac }) => mac === change.mac)
-  const now = ofLive.filter(
-    (change) => running(change) && (updatable.test(change.what) || switchable.test(change.what)),
-  )
+  const modeOf = (mac: string | undefined) => metadata.nics.find((nic) => nic.mac === mac)?.mode
+  const running = ofLive.filter(({ mac }) => mac !== undefined && live?.nics.some((nic) => nic.mac === mac))
   const switches = new Map(
-    now.flatMap(({ what, mac = '' }) => {
-      const mode = metadata.nics.find((nic) => nic.mac === mac)?.mode
+    running.flatMap(({ what, mac = '' }) => {
+      const mode = modeOf(mac)
       return switchable.test(what) && mode !== undefined ? [[mac, mode] as const] : []
     }),
   )
-  const updates = new Set(
-    now.flatMap(({ what, mac = '' }) => (updatable.test(what) && !switches.has(mac) ? [mac] : [])),
-  )
-  const effectOf = ({ what, mac = '' }: DomainChange): Effect => {
-    if (live === undefined || !now.some((each) => each.what === what)) return 'at the next start'
-    return switches.has(mac) ? 'now, interrupts' : 'now'
-  }
+  // A switch takes the NIC's settings along as they are, so one that is switched is updated as well.
+  const updated = running.filter(({ what }) => updatable.test(what))
+  const updates = new Set(updated.flatMap(({ mac }) => (mac === undefined ? [] : [mac])))
+  const effectOf = ({ what }: DomainChange): Effect =>
+    updated.some((each) => each.what === what) ? 'now' : 'at the next start'
   const all = new Map([...ofLive, ...ofDefinition].map((change) => [change.what, change]))
   const before = (mac: string) => defined.vmr?.nics.find((nic) => nic.mac === mac)?.mode
   const nameOf = (mac: string) => `eth${metadata.nics.find((nic) => nic.mac === mac)?.position}`

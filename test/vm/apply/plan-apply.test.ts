@@ -63,6 +63,12 @@ describe('what `vmr apply` plans', () => {
     assert.deepEqual(changesOf(router('', '[{ link: down }]'), bridged, bridged), [
       ['eth0 link', undefined, '<link state="down"/>', 'now'],
     ])
+    const both = router('', '[{ mode: macvtap-trust, link: down }]')
+    assert.deepEqual(changesOf(both, bridged, bridged), [
+      ['eth0 mode', 'bridge', 'macvtap-trust', 'now, interrupts'],
+      ['eth0 link', undefined, '<link state="down"/>', 'now'],
+    ])
+    assert.equal(planApply({ wanted: both, defined: bridged, live: bridged }).updates.size, 1)
     assert.deepEqual(changesOf(bridged, bridged, router('', '[{ mode: macvtap }]')), [
       ['eth0 mode', 'bridge, not as its file says', 'bridge', 'now, interrupts'],
     ])
