@@ -1,13 +1,18 @@
+import { isDeepStrictEqual } from 'node:util'
 import { z } from 'zod'
 import { vmNameSchema } from '../config/vm-name.ts'
-import type { DiskFacts } from '../domain/domain-facts.ts'
+import { type DiskFacts, type DomainFacts, readDomainFacts } from '../domain/domain-facts.ts'
 import { buildXml } from '../domain/xml/build.ts'
-import { element, firstChild, textOf } from '../domain/xml/element.ts'
+import { element, firstChild, textOf, type XmlElement } from '../domain/xml/element.ts'
 import { parseXml } from '../domain/xml/parse.ts'
 import { VmrError } from '../errors/vmr-error.ts'
 import { type Connection, type DomainSnapshot, isSnapshotNotFound } from '../libvirt/index.ts'
+import { adoptDomain } from './adopt.ts'
 import type { Vm } from './find-vm.ts'
 import { withLibvirt } from './libvirt-failure.ts'
+import { isRunning } from './power.ts'
+import { destroyIfRunning } from './remove-domain.ts'
+import { prepareUplinksOf, uplinkUsesOf } from './uplink-uses.ts'
 
 /** Memory goes into the snapshot too, and is read back: a large VM on a slow disk takes minutes. */
 const snapshotTimeoutMs = 10 * 60_000
@@ -95,7 +100,7 @@ export async function listSnapshots(
 const epochSeconds = z.coerce.number().int().nonnegative().max(8.64e12)
 
 function describe(xml: string, current: string | undefined): Snapshot {
-  const root = parseXml(xml, { name: 'snapshot XML from libvirt', code: 'LIBVIRT_FAILED' })
+  const root = parseSnapshot(xml)
   const text = (field: string) => {
     const child = firstChild(root, field)
     return child === undefined ? '' : textOf(child)
@@ -105,7 +110,17 @@ function describe(xml: string, current: string | undefined): Snapshot {
   return { name, takenAt, state: text('state'), current: name === current }
 }
 
-/** Brings a VM back to a snapshot; what it has done since is lost. @throws VmrError SNAPSHOT_NOT_FOUND. */
+function parseSnapshot(xml: string): XmlElement {
+  return parseXml(xml, { name: 'snapshot XML from libvirt', code: 'LIBVIRT_FAILED' })
+}
+
+/**
+ * Brings a VM back to a snapshot, its NICs in the modes of then, with what those need of the host; what it has done since
+ * is lost.
+ *
+ * @throws VmrError SNAPSHOT_NOT_FOUND, LIBVIRT_FAILED; errors as of prepareUplink, which leave the VM stopped where its
+ * NICs were to change.
+ */
 export async function revertToSnapshot(
   connection: Connection,
   vm: Vm,
@@ -113,9 +128,41 @@ export async function revertToSnapshot(
   { signal }: SnapshotOptions,
 ): Promise<void> {
   const snapshot = await findSnapshot(connection, vm, name, { signal })
+  const xml = await withLibvirt(`reading the snapshot ${name} of ${vm.domain.name}`, () =>
+    connection.snapshotXml(snapshot, { signal }),
+  )
+  const then = domainOf(xml)
+  // A snapshot from before the VM was taken over knows nothing of vmr.
+  const metadata = then.facts.vmr ?? vm.metadata
+  if (then.runs) await prepareNics(connection, vm, { ...vm, facts: then.facts, metadata }, signal)
   await withLibvirt(`bringing ${vm.domain.name} back to ${name}`, () =>
     connection.revertToSnapshot(snapshot, { signal, timeoutMs: snapshotTimeoutMs }),
   )
+  if (then.facts.vmr === undefined) await adoptDomain(connection, vm.domain, metadata, { signal })
+}
+
+/** The domain as the snapshot has it, and whether it goes on when it is brought back. */
+function domainOf(xml: string): { readonly facts: DomainFacts; readonly runs: boolean } {
+  const root = parseSnapshot(xml)
+  const [state, domain] = [firstChild(root, 'state'), firstChild(root, 'domain')]
+  if (domain === undefined)
+    throw new VmrError('LIBVIRT_FAILED', 'the snapshot does not say how its domain was', {
+      hint: 'Look at it with `virsh snapshot-dumpxml`.',
+    })
+  return { facts: readDomainFacts(buildXml(domain)), runs: state !== undefined && textOf(state) !== 'shutoff' }
+}
+
+/** A NIC cannot be enslaved and carry a macvtap: where the modes differ, the VM of now ends before the host is changed. */
+async function prepareNics(connection: Connection, vm: Vm, then: Vm, signal: AbortSignal): Promise<void> {
+  if (await isRunning(connection, vm, signal)) {
+    const xml = await withLibvirt(`reading the XML of ${vm.domain.name}`, () =>
+      connection.domainXml(vm.domain, { signal }),
+    )
+    if (isDeepStrictEqual(uplinkUsesOf(readDomainFacts(xml), vm.metadata), uplinkUsesOf(then.facts, then.metadata)))
+      return
+    await withLibvirt(`ending ${vm.domain.name}`, () => destroyIfRunning(connection, vm.domain))
+  }
+  await prepareUplinksOf(then, { signal })
 }
 
 /** @throws VmrError SNAPSHOT_NOT_FOUND. */
