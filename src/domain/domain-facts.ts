@@ -40,6 +40,8 @@ export interface DiskFacts {
   readonly bus: string | undefined
   /** The file of type file; undefined for other types and for an empty drive. */
   readonly file: string | undefined
+  /** True for a drive with nothing in it. */
+  readonly empty: boolean
   readonly format: string | undefined
   readonly readOnly: boolean
   /** The chain below, nearest first, as far as the XML names files. */
@@ -178,6 +180,7 @@ function diskFacts(disk: XmlElement): DiskFacts {
     target: target?.attributes.dev,
     bus: target?.attributes.bus,
     file: firstChild(disk, 'source')?.attributes.file,
+    empty: firstChild(disk, 'source') === undefined,
     format: firstChild(disk, 'driver')?.attributes.type,
     readOnly: firstChild(disk, 'readonly') !== undefined,
     backingFiles: backingFiles(disk),

@@ -48,6 +48,14 @@ export async function planClone(
   )
   const facts = readDomainFacts(xml)
   const own = vmDirectory(vm.domain.name)
+  const shared = facts.disks.find(({ file, empty, readOnly, device }) => {
+    const written = !readOnly && (device === 'disk' || device === 'lun')
+    return written && !empty && file === undefined
+  })
+  if (shared !== undefined)
+    throw new VmrError('CONFIG_INVALID', `${vm.domain.name} writes to ${shared.target}, which is no file of its own`, {
+      hint: 'Two VMs on one disk destroy it. Give the definition a base: each VM has an overlay of its own then.',
+    })
   const files = filesOf(facts)
   const foreign = files.find(({ file, written }) => written && !file.startsWith(`${own}/`))
   if (foreign !== undefined)
@@ -89,13 +97,15 @@ async function existing<File extends { readonly file: string }>(files: readonly 
   return files.filter((_file, index) => there[index])
 }
 
-/** Copies the VM's own files and defines its twin. Errors as of planClone, and HOST_DISK_FULL, LIBVIRT_FAILED. */
+/** Copies the VM's own files and defines its twin. The caller holds the lock of the VM. Errors as of planClone, and HOST_DISK_FULL, LIBVIRT_FAILED. */
 export function cloneVm(
   connection: Connection,
   plan: ClonePlan,
   { journal, signal }: { readonly journal: Journal; readonly signal: AbortSignal },
 ): Promise<void> {
   return withVmLock(plan.name, { signal }, async () => {
+    // Another vmr may have made it since it was planned; taking this back would take that one's files.
+    await checkNewName(connection, plan.name, signal)
     const directory = vmDirectory(plan.name)
     await journal.before({ kind: 'directory', path: directory })
     try {

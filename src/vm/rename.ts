@@ -33,9 +33,10 @@ export async function renameVm(
   { signal }: { readonly signal: AbortSignal },
 ): Promise<void> {
   const from = vm.domain.name
-  await checkNewName(connection, to, signal)
+  checkVmName(to)
   await withVmLock(from, { signal }, () =>
     withVmLock(to, { signal }, async () => {
+      await checkNewName(connection, to, signal)
       if (await isRunning(connection, vm, signal))
         throw new VmrError('VM_RUNNING', `${from} runs, and libvirt renames no running VM`, {
           hint: `Stop it first: vmr vm stop ${from}`,

@@ -7,6 +7,7 @@ import { vmPurpose } from '../../vm/create.ts'
 import { undoExecutors } from '../../vm/domain-undo.ts'
 import { findVm } from '../../vm/find-vm.ts'
 import { withConnection } from '../../vm/host.ts'
+import { withVmLock } from '../../vm/vm-lock.ts'
 import type { CommandContext, CommandStatus } from '../context.ts'
 import { withProgress } from '../progress.ts'
 
@@ -24,22 +25,24 @@ export async function vmClone(
 ): Promise<CommandStatus> {
   const plan = await withConnection(
     connect,
-    async (connection) => {
-      const vm = await findVm(connection, from, signal)
-      const { testbed } = vm.metadata
-      const links = testbed === undefined ? [] : (await loadTestbed(testbed)).links
-      const addresses = links.flatMap(({ dut, pc }) => [...dut.addresses, ...pc.addresses])
-      const planned = await planClone(connection, vm, to, { addresses, signal })
-      if (dryRun) return planned
-      await withProgress(terminal, `copying ${from} to ${to}`, async () => {
-        const journal = await openJournal({ directory: journalDirectory(), purpose: vmPurpose(to) })
-        await withUndo(journal, { executors: undoExecutors }, async (tracked) => {
-          await cloneVm(connection, planned, { journal: tracked, signal })
-          await tracked.keep()
+    (connection) =>
+      // Who starts the VM waits until its disks are copied.
+      withVmLock(from, { signal }, async () => {
+        const vm = await findVm(connection, from, signal)
+        const { testbed } = vm.metadata
+        const links = testbed === undefined ? [] : (await loadTestbed(testbed)).links
+        const addresses = links.flatMap(({ dut, pc }) => [...dut.addresses, ...pc.addresses])
+        const planned = await planClone(connection, vm, to, { addresses, signal })
+        if (dryRun) return planned
+        await withProgress(terminal, `copying ${from} to ${to}`, async () => {
+          const journal = await openJournal({ directory: journalDirectory(), purpose: vmPurpose(to) })
+          await withUndo(journal, { executors: undoExecutors }, async (tracked) => {
+            await cloneVm(connection, planned, { journal: tracked, signal })
+            await tracked.keep()
+          })
         })
-      })
-      return planned
-    },
+        return planned
+      }),
     signal,
   )
   const { name, uuid, xml, macs } = plan
