@@ -1,7 +1,7 @@
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { text } from 'node:stream/consumers'
+import { addAbortSignal } from 'node:stream'
 import { readConfigText } from '../../config/load-yaml.ts'
 import { isVmrError, VmrError } from '../../errors/vmr-error.ts'
 import type { Connection } from '../../libvirt/index.ts'
@@ -37,7 +37,7 @@ export async function vmEdit(context: CommandContext, name: string, options: VmE
         const edit =
           file === undefined
             ? await editByHand(connection, vm, apply, signal)
-            : await apply(file === '-' ? await text(process.stdin) : await readConfigText(file), file)
+            : await apply(file === '-' ? await readStandardInput(signal) : await readConfigText(file), file)
         return { diff: edit.diff, running: await isRunning(connection, vm, signal) }
       }),
     signal,
@@ -50,6 +50,21 @@ export async function vmEdit(context: CommandContext, name: string, options: VmE
   terminal.result(diff === '' ? `${name} is as it was` : diff.trimEnd())
   if (changed && running) terminal.notice(`${name} runs as before; it takes effect at its next start`)
   return undefined
+}
+
+/** Far above any definition; what is piped in by mistake ends here. */
+const maxInputLength = 1 << 20
+
+async function readStandardInput(signal: AbortSignal): Promise<string> {
+  let read = ''
+  for await (const chunk of addAbortSignal(signal, process.stdin.setEncoding('utf8'))) {
+    read += chunk
+    if (read.length > maxInputLength)
+      throw new VmrError('CONFIG_INVALID', 'standard input is longer than 1 MiB', {
+        hint: 'Give the domain XML of one VM.',
+      })
+  }
+  return read
 }
 
 async function editByHand(
