@@ -57,13 +57,21 @@ describe('a VM with a disk', function () {
     await rm(folder, { recursive: true })
   })
 
-  it('goes back to a snapshot of its disk and memory, and runs on', async () => {
+  it('goes back to a snapshot of its disk and memory, in the interface mode of then, and runs on', async () => {
     assert.equal((await vm('snapshot', name, 'before')).taken, 'before')
     await refused(5, /has a snapshot before already/, ['snapshot', name, 'before'])
     await vm('pause', name)
     await vm('revert', name, 'before', '--yes')
     assert.equal((await vm('show', name)).state, 'running')
     await vm('wait', name, '--for', 'console')
+    await vm('switch', name, '--nic', 'macvtap-trust', '--no-verify')
+    await vm('revert', name, 'before', '--yes')
+    const { state, nics } = await vm('show', name)
+    assert.equal(state, 'running')
+    assert.deepEqual(
+      (nics as readonly { readonly mode: string }[]).map(({ mode }) => mode),
+      ['bridge'],
+    )
     const { snapshots } = await vm('snapshot', name, 'before', '--delete')
     assert.deepEqual(snapshots, [])
     await refused(5, /has no snapshot before/, ['revert', name, 'before', '--yes'])
@@ -102,6 +110,9 @@ describe('a VM with a disk', function () {
   it('has a twin with a UUID, MAC addresses and a disk of its own, which starts beside it', async () => {
     await vm('stop', name, '--timeout', '1')
     await refused(5, /there is already a domain/, ['clone', name, name])
+    await virsh('attach-disk', name, '/dev/null', 'vdz', '--sourcetype', 'block', '--config')
+    await refused(2, /writes to vdz, which is no file of its own/, ['clone', name, other])
+    await virsh('detach-disk', name, 'vdz', '--config')
     const { uuid, macs } = await vm('clone', name, other)
     const original = await vm('show', name)
     assert.notEqual(uuid, original.uuid)
