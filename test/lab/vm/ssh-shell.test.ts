@@ -1,0 +1,177 @@
+import assert from 'node:assert/strict'
+import { readFile, writeFile } from 'node:fs/promises'
+import { caseLinks } from '../../../src/bench/cases/bench-case.ts'
+import { findCase } from '../../../src/bench/cases/index.ts'
+import { networkConfigSchema } from '../../../src/config/network-config.ts'
+import { isVmrError } from '../../../src/errors/vmr-error.ts'
+import { vyosOs } from '../../../src/os/vyos/vyos-os.ts'
+import { runChecked, type Shell } from '../../../src/shell/shell.ts'
+import { connectSsh } from '../../../src/shell/ssh/connect.ts'
+import { openRelay } from '../../../src/shell/ssh/relay.ts'
+import { knownHostsFile, pinHostKeys, pinnedHostKeys } from '../../../src/vm/ssh/host-keys.ts'
+import { type OpenedGuest, openGuestShell } from '../../../src/vm/ssh/open-guest-shell.ts'
+import { makeRunningVm, type RunningVm } from './running-vm.ts'
+
+const signal = new AbortController().signal
+const hasCode = (code: string) => (error: unknown) => isVmrError(error) && error.code === code
+
+/** What the session itself needs stays in every configuration. */
+const wayIn = networkConfigSchema.parse({ ethernets: { eth0: { addresses: ['192.168.1.1/24'] } } })
+
+/** What changes by itself, or counts how often something was made. */
+const volatile = new Set([
+  'ifindex',
+  'valid_life_time',
+  'preferred_life_time',
+  'stats64',
+  'link_index',
+  'nhid',
+  'tentative',
+  'permaddr',
+])
+/** A tunnel makes itself another link-local address each time. */
+const withoutRandom = (value: unknown) =>
+  typeof value === 'string' && value.startsWith('fe80::') && value !== 'fe80::/64' ? 'link-local' : value
+
+async function kernelState(shell: Shell): Promise<unknown> {
+  const read = async (...words: readonly string[]) =>
+    JSON.parse(await runChecked(shell, ['ip', '-json', '-details', ...words]), (key, value: unknown) =>
+      volatile.has(key) ? undefined : withoutRandom(value),
+    ) as unknown
+  return [await read('address'), await read('-4', 'route'), await read('-6', 'route')]
+}
+
+describe('a guest’s shell by SSH', function () {
+  this.timeout(240_000)
+  let vm: RunningVm
+  let guest: OpenedGuest
+
+  before(async () => {
+    vm = await makeRunningVm({ name: 'vmrt-ssh-shell', mode: 'bridge' })
+    const all = vm.testbed.links.map(({ dut }, index) => [`eth${index}`, { addresses: [...dut.addresses] }])
+    const everything = networkConfigSchema.parse({ ethernets: Object.fromEntries(all) })
+    await vyosOs.reconfigure(vm.guest, everything, wayIn)
+    await pinHostKeys(await vm.find(), vm.guest, { signal })
+    guest = await openGuestShell(vm.connection, await vm.find(), { via: 'ssh', signal })
+  })
+  after(async () => {
+    await guest?.close()
+    await vm?.remove()
+  })
+
+  const isThere = async (...argv: readonly string[]) =>
+    (await runChecked(guest.shell, ['sh', '-c', 'cat /proc/[0-9]*/cmdline 2>/dev/null || true'])).includes(
+      argv.map((word) => `${word}\0`).join(''),
+    )
+
+  it('runs words as they are, keeps both streams apart and passes on the status', async () => {
+    const script = 'printf "%s|" "$@"; cat; echo bad >&2; exit 7'
+    const words = ['a  b', "it's", '$HOME', 'ü\n*', '']
+    const result = await guest.shell.run(['sh', '-c', script, 'sh', ...words], { stdin: 'given' })
+    assert.equal(result.stdout, `${words.map((word) => `${word}|`).join('')}given`)
+    assert.deepEqual([result.stderr, result.exitCode], ['bad\n', 7])
+    assert.equal((await guest.shell.run(['sh', '-c', 'kill -9 $$'])).exitCode, 137)
+    assert.equal((await guest.shell.run(['no-such-program'])).exitCode, 127)
+  })
+
+  it('takes a command that is longer than the server lets a command line be', async () => {
+    const long = 'x'.repeat(50_000)
+    const { stdout } = await guest.shell.run(['sh', '-c', 'printf "%s" "$1"; cat', 'sh', long], { stdin: 'end' })
+    assert.ok(stdout === `${long}end`)
+  })
+
+  it('brings 1 MB of output whole, and fails when there is more than the limit', async () => {
+    const { stdout } = await guest.shell.run(['sh', '-c', 'yes 123456789 | head -n 100000'])
+    assert.ok(stdout === '123456789\n'.repeat(100_000))
+    await assert.rejects(guest.shell.run(['yes'], { maxOutputBytes: 10_000 }), hasCode('HOST_COMMAND_FAILED'))
+    assert.equal(await isThere('yes'), false)
+  })
+
+  it('ends a command, children too, that is aborted, runs out of time or is stopped', async () => {
+    const controller = new AbortController()
+    const aborted = guest.shell.run(['sh', '-c', 'sleep 1001 & sleep 1001'], { signal: controller.signal })
+    const running = await guest.shell.start(['sh', '-c', 'echo ready; trap "" TERM; sleep 1002; sleep 1002'])
+    for await (const line of running.lines) {
+      assert.equal(line, 'ready')
+      break
+    }
+    while (!(await isThere('sleep', '1001'))) await guest.shell.run(['true'])
+    controller.abort()
+    await assert.rejects(aborted, hasCode('INTERRUPTED'))
+    await assert.rejects(guest.shell.run(['sleep', '1003'], { timeoutMs: 500 }), hasCode('TIMED_OUT'))
+    assert.equal((await running.stop()).stdout, 'ready\n')
+    for (const word of ['1001', '1002', '1003']) assert.equal(await isThere('sleep', word), false, word)
+  })
+
+  it('writes a file of 3 MB with its mode, in one step', async () => {
+    const content = `${'ü€\n'.repeat(500_000)}end`
+    await guest.shell.writeFile('/tmp/large file', content, { mode: 0o640 })
+    const sum = await runChecked(guest.shell, [
+      'sh',
+      '-c',
+      'wc -c <"$1"; stat -c %a "$1"; tail -c 3 "$1"; rm "$1"',
+      'sh',
+      '/tmp/large file',
+    ])
+    assert.equal(sum, `${Buffer.byteLength(content)}\n640\nend`)
+    await assert.rejects(guest.shell.writeFile('/no/such', 'x'), hasCode('HOST_COMMAND_FAILED'))
+  })
+
+  it('refuses a wrong password', async () => {
+    const { shell } = vm.pcs[0] ?? assert.fail()
+    const namespace = shell.description.split(' ').at(-1) ?? ''
+    const target = {
+      name: vm.name,
+      host: '192.168.1.1',
+      user: 'vyos',
+      hostKeys: await pinnedHostKeys(vm.name),
+      openStream: async () => openRelay(['ip', 'netns', 'exec', namespace], '192.168.1.1', 22),
+    }
+    await assert.rejects(connectSsh({ ...target, password: 'wrong' }), hasCode('GUEST_LOGIN_FAILED'))
+  })
+
+  it('refuses a changed host key with both fingerprints; `auto` takes the console then', async () => {
+    const file = knownHostsFile(vm.name)
+    const pinned = await readFile(file, 'utf8')
+    await writeFile(
+      file,
+      pinned.replace(/(AAAA.{40})./, (_all, start: string) => `${start}z`),
+    )
+    try {
+      await assert.rejects(
+        openGuestShell(vm.connection, await vm.find(), { via: 'ssh', signal }),
+        (error) =>
+          isVmrError(error) &&
+          error.code === 'GUEST_HOST_KEY_CHANGED' &&
+          error.message.match(/SHA256:\S{43}/g)?.length === 2,
+      )
+      await vm.closeConsole()
+      const opened = await openGuestShell(vm.connection, await vm.find(), { via: 'auto', signal })
+      assert.equal(opened.via, 'console')
+      await opened.close()
+    } finally {
+      await writeFile(file, pinned)
+      await vm.reopen()
+    }
+    const opened = await openGuestShell(vm.connection, await vm.find(), { via: 'auto', signal })
+    assert.equal(opened.via, 'ssh')
+    await opened.close()
+  })
+
+  for (const name of ['nic', 'forward', 'ipip6'])
+    it(`configures ${name} as the console does`, async () => {
+      const links = caseLinks(vm.testbed, [
+        { name: 'eth0', mac: '52:54:00:00:00:01' },
+        { name: 'eth1', mac: '52:54:00:00:00:02' },
+      ])
+      const config = networkConfigSchema.parse(findCase(name).setup(links).configs.dut)
+      const states: unknown[] = []
+      for (const shell of [vm.guest, guest.shell]) {
+        await vyosOs.reconfigure(shell, wayIn, config)
+        states.push(await kernelState(vm.guest))
+        await vyosOs.reconfigure(shell, config, wayIn)
+      }
+      assert.deepEqual(states[1], states[0])
+      assert.notDeepEqual(states[1], await kernelState(vm.guest))
+    })
+})
