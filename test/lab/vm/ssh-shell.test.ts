@@ -1,13 +1,17 @@
 import assert from 'node:assert/strict'
-import { readFile, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { caseLinks } from '../../../src/bench/cases/bench-case.ts'
 import { findCase } from '../../../src/bench/cases/index.ts'
 import { networkConfigSchema } from '../../../src/config/network-config.ts'
 import { isVmrError } from '../../../src/errors/vmr-error.ts'
 import { vyosOs } from '../../../src/os/vyos/vyos-os.ts'
+import { localShell } from '../../../src/shell/local.ts'
 import { runChecked, type Shell } from '../../../src/shell/shell.ts'
-import { connectSsh } from '../../../src/shell/ssh/connect.ts'
+import { connectSsh, type SshTarget } from '../../../src/shell/ssh/connect.ts'
 import { openRelay } from '../../../src/shell/ssh/relay.ts'
+import { sshShell } from '../../../src/shell/ssh/ssh-shell.ts'
 import { knownHostsFile, pinHostKeys, pinnedHostKeys } from '../../../src/vm/ssh/host-keys.ts'
 import { type OpenedGuest, openGuestShell } from '../../../src/vm/ssh/open-guest-shell.ts'
 import { makeRunningVm, type RunningVm } from './running-vm.ts'
@@ -117,17 +121,56 @@ describe('a guest’s shell by SSH', function () {
     await assert.rejects(guest.shell.writeFile('/no/such', 'x'), hasCode('HOST_COMMAND_FAILED'))
   })
 
-  it('refuses a wrong password', async () => {
-    const { shell } = vm.pcs[0] ?? assert.fail()
-    const namespace = shell.description.split(' ').at(-1) ?? ''
-    const target = {
+  const target = async (): Promise<SshTarget> => {
+    const namespace = vm.pcs[0]?.shell.description.split(' ').at(-1) ?? ''
+    return {
       name: vm.name,
       host: '192.168.1.1',
       user: 'vyos',
       hostKeys: await pinnedHostKeys(vm.name),
       openStream: async () => openRelay(['ip', 'netns', 'exec', namespace], '192.168.1.1', 22),
     }
-    await assert.rejects(connectSsh({ ...target, password: 'wrong' }), hasCode('GUEST_LOGIN_FAILED'))
+  }
+
+  it('refuses a wrong password', async () => {
+    await assert.rejects(connectSsh({ ...(await target()), password: 'wrong' }), hasCode('GUEST_LOGIN_FAILED'))
+  })
+
+  it('lets in who has a key, from a file or in an agent', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'vmr-agent-'))
+    const [keyFile, agent] = [join(folder, 'key'), join(folder, 'agent')]
+    await runChecked(localShell, ['ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-f', keyFile])
+    const publicKey = await readFile(`${keyFile}.pub`, 'utf8')
+    const install = 'umask 077; mkdir -p "$HOME/.ssh" && cat >"$HOME/.ssh/authorized_keys"'
+    await runChecked(guest.shell, ['sh', '-c', install], { stdin: publicKey })
+    const running = await localShell.start(['ssh-agent', '-D', '-a', agent])
+    try {
+      for await (const line of running.lines) if (line.includes(agent)) break
+      await runChecked(localShell, ['env', `SSH_AUTH_SOCK=${agent}`, 'ssh-add', '-q', keyFile])
+      for (const way of [{ agent }, { privateKeys: [await readFile(keyFile, 'utf8')] }]) {
+        const connection = await connectSsh({ ...(await target()), ...way })
+        assert.equal(await runChecked(sshShell(connection), ['id', '-un']), 'vyos\n')
+        await connection.close()
+      }
+    } finally {
+      await running.stop()
+      await runChecked(guest.shell, ['sh', '-c', 'rm "$HOME/.ssh/authorized_keys"'])
+      await rm(folder, { recursive: true })
+    }
+  })
+
+  it('reaches a host behind another one, and checks the keys of both', async () => {
+    const jump = { ...(await target()), password: 'vyos' }
+    const { openStream: _none, ...behind } = { ...jump, host: '127.0.0.1', jump }
+    const connection = await connectSsh(behind)
+    assert.match(await runChecked(sshShell(connection), ['sh', '-c', 'echo "$SSH_CONNECTION"']), /^127\.0\.0\.1 /)
+    await connection.close()
+    const other = [{ type: 'ssh-ed25519', blob: `AAAA${'B'.repeat(64)}` }]
+    for (const wrong of [
+      { ...behind, hostKeys: other },
+      { ...behind, jump: { ...jump, hostKeys: other } },
+    ])
+      await assert.rejects(connectSsh(wrong), hasCode('GUEST_HOST_KEY_CHANGED'))
   })
 
   it('refuses a changed host key with both fingerprints; `auto` takes the console then', async () => {
