@@ -19,6 +19,8 @@ export const bundleOptions = {
   sourcemap: 'linked',
   sourcesContent: false,
   legalComments: 'none',
+  // ssh2 uses these where they were compiled, and node:crypto where not.
+  external: ['*.node', 'cpu-features'],
   banner: {
     // CommonJS packages inside the bundle use what Node gives such modules; an ES module has none of it.
     js: [
