@@ -10,7 +10,7 @@ import { openSession } from '../boot.ts'
 import type { Vm } from '../find-vm.ts'
 import { guestAccess } from '../guest-access.ts'
 import { pinnedHostKeys } from './host-keys.ts'
-import { requireRoute, type SshRoute, sshRoutes } from './route.ts'
+import { noRouteError, type SshRoute, sshRoutes } from './route.ts'
 
 /** What a guest's commands go over. `auto` is SSH where it answers with a pinned host key, else the console. */
 export type GuestChannel = 'console' | 'ssh' | 'auto'
@@ -31,6 +31,8 @@ export interface OpenedGuest {
 
 /** An address at which nothing answers costs this much; a key exchange takes an emulated guest seconds. */
 const connectLimitMs = 10_000
+/** How long `auto` looks for SSH, at all addresses together, before it takes the console. */
+const autoLimitMs = 15_000
 const sshPort = 22
 
 /**
@@ -45,7 +47,9 @@ export async function openGuestShell(
 ): Promise<OpenedGuest> {
   if (via === 'console') return openConsole(connection, vm, signal)
   try {
-    return await openSsh(vm, host, signal)
+    const given = signal === undefined ? [] : [signal]
+    const limit = via === 'auto' ? [AbortSignal.timeout(autoLimitMs)] : []
+    return await openSsh(vm, host, AbortSignal.any([...given, ...limit]))
   } catch (error) {
     if (via === 'ssh' || !isVmrError(error) || error.code === 'INTERRUPTED') throw error
     return openConsole(connection, vm, signal)
@@ -95,7 +99,7 @@ async function openSsh(vm: Vm, host: string | undefined, signal: AbortSignal | u
       { signal, timeoutMs: connectLimitMs },
     ),
   )
-  if (connected === undefined) throw unreachable(name, routes)
+  if (connected === undefined) throw noRouteError(name, routes)
   const shell = sshShell(connected)
   return {
     shell,
@@ -120,12 +124,4 @@ async function firstConnection(
     }
   }
   return undefined
-}
-
-function unreachable(name: string, routes: readonly SshRoute[]): unknown {
-  try {
-    return requireRoute(name, routes, undefined)
-  } catch (error) {
-    return error
-  }
 }

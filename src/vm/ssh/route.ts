@@ -59,12 +59,17 @@ export function requireRoute(
   routes: readonly SshRoute[],
   reached: ReachedRoute | undefined,
 ): ReachedRoute {
-  if (reached !== undefined) return reached
+  if (reached === undefined) throw noRouteError(name, routes)
+  return reached
+}
+
+/** Nothing answered on any of these routes. */
+export function noRouteError(name: string, routes: readonly SshRoute[]): VmrError {
   if (routes.length === 0)
-    throw new VmrError('GUEST_SSH_UNREACHABLE', `vmr knows no address of ${name}`, {
+    return new VmrError('GUEST_SSH_UNREACHABLE', `vmr knows no address of ${name}`, {
       hint: 'Name the one of its management NIC: --host 192.0.2.1',
     })
-  throw new VmrError(
+  return new VmrError(
     'GUEST_SSH_UNREACHABLE',
     `no SSH service answers for ${name} at ${routes.map(({ address }) => address).join(', ')}`,
     {
