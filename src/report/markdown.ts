@@ -1,6 +1,7 @@
 import { tally } from '../bench/verdict.ts'
 import type { CellResult, Run } from '../results/schema.ts'
 import { figuresOf, megabits } from './figures.ts'
+import { markdownTable, markdownText } from './markdown-table.ts'
 import {
   directionLabel,
   directionsOf,
@@ -27,9 +28,9 @@ export function markdownReport(run: Run): string {
   ]
   const figures = figuresOf(run)
   const lines = [
-    `# ${escaped(manifest.matrix.name)}: ${counts.join(', ')}`,
+    `# ${markdownText(manifest.matrix.name)}: ${counts.join(', ')}`,
     '',
-    escaped(
+    markdownText(
       `Run ${manifest.run}, started ${manifest.startedAt}, kernel ${manifest.host.kernel}${
         manifest.guest === undefined ? '' : `, guest ${manifest.guest.label}`
       }.`,
@@ -38,12 +39,12 @@ export function markdownReport(run: Run): string {
     ...cells.flatMap((cell) =>
       cell.verdict.verdict === 'broken'
         ? [
-            `- **${escaped(modeLabel(cell))}** ${verdictWords(cell)} in ${escaped(caseWords(cell))}: ${escaped(notesOf(cell, dutLabelOf([cell])).join('; '))}`,
+            `- **${markdownText(modeLabel(cell))}** ${verdictWords(cell)} in ${markdownText(caseWords(cell))}: ${markdownText(notesOf(cell, dutLabelOf([cell])).join('; '))}`,
           ]
         : [],
     ),
     '',
-    table(
+    markdownTable(
       ['case', 'mode', 'family', 'reached', 'verdict'],
       cells.map((cell) => [
         caseWords(cell),
@@ -59,7 +60,7 @@ export function markdownReport(run: Run): string {
       ? []
       : [
           '',
-          table(
+          markdownTable(
             ['case', 'mode', 'family', 'direction', 'way', 'Mbit/s', 'min–max', 'of limit', 'of the host’s'],
             figures.map(({ cell, record, hostRatio }) => [
               caseWords(cell),
@@ -82,13 +83,3 @@ const caseWords = ({ case: name, form }: CellResult): string =>
   form === 'static' ? name : `${name}, ${formLabels[form]}`
 const rate = (bitsPerSecond: number): string => megabits(bitsPerSecond).toFixed(0)
 const percent = (share: number): string => `${(share * 100).toFixed(0)} %`
-
-function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const line = (texts: readonly string[]) => `| ${texts.map(escaped).join(' | ')} |`
-  return [line(head), `| ${head.map(() => '---').join(' | ')} |`, ...rows.map(line)].join('\n')
-}
-
-/** Words of guests and tools must not become markup. */
-function escaped(text: string): string {
-  return text.replace(/[\\`*_{}[\]<>|#]/g, '\\$&').replace(/\s+/g, ' ')
-}

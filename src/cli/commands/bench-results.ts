@@ -101,13 +101,14 @@ interface HistoryOptions extends ResultsOptions {
   readonly case?: Words
   readonly mode?: Words
   readonly family?: Words
+  readonly ipv6?: true | undefined
 }
 
 export async function benchHistory({ terminal }: CommandContext, options: HistoryOptions): Promise<CommandStatus> {
   const { runs, unreadable } = await listRuns(options.results)
   const named = (words: Words) => (words === true ? undefined : words)
   const [cases, modes] = [named(options.case), named(options.mode)]
-  const families = choice('--family', options.family, ['ipv4', 'ipv6'] as const)
+  const families = options.ipv6 ? ['ipv6'] : choice('--family', options.family, ['ipv4', 'ipv6'] as const)
   const history = historyOf(
     runs,
     (cell: CellResult) =>

@@ -12,7 +12,7 @@ import type { CommandContext, CommandStatus } from '../context.ts'
 
 interface ReportOptions {
   readonly json?: true | undefined
-  readonly format: 'html' | 'table' | 'markdown' | 'csv' | 'junit'
+  readonly format: 'html' | 'table' | 'markdown' | 'interface-modes' | 'csv' | 'junit'
   readonly output?: string | undefined
   readonly open?: true | undefined
   readonly results: string
@@ -56,6 +56,8 @@ async function rendered(run: Run, format: ReportOptions['format'], colour: boole
       return `${(await import('../../report/terminal-table.ts')).terminalTable(run, { colour })}\n`
     case 'markdown':
       return (await import('../../report/markdown.ts')).markdownReport(run)
+    case 'interface-modes':
+      return (await import('../../report/interface-modes.ts')).interfaceModes(run)
     case 'csv':
       return (await import('../../report/csv.ts')).csvReport(run)
     case 'junit':

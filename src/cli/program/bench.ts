@@ -88,8 +88,9 @@ Example:
     .option('--case <cases...>', 'only these cases')
     .option('--mode <modes...>', 'only these interface modes')
     .option('--family <families...>', 'only ipv4 or ipv6')
+    .option('--ipv6', 'the same as --family ipv6')
     .addOption(resultsOption())
-    .addHelpText('after', '\nExample:\n  $ vmr bench history --mode macvtap --family ipv6')
+    .addHelpText('after', '\nExample:\n  $ vmr bench history --ipv6 --mode macvtap')
     .action((options) =>
       runCommand(options, async (context) =>
         (await import('../commands/bench-results.ts')).benchHistory(context, options),

@@ -4,10 +4,12 @@ import { command } from './command.ts'
 
 export function reportCommand(program: Command) {
   command(program, 'report <run>')
-    .description('show a run: as a page of its own, a table, Markdown, CSV or JUnit XML')
+    .description(
+      'show a run: as a page of its own, a table, Markdown, what each interface mode carries, CSV or JUnit XML',
+    )
     .addOption(
       new Option('--format <format>', 'html is one file without scripts, readable offline')
-        .choices(['html', 'table', 'markdown', 'csv', 'junit'] as const)
+        .choices(['html', 'table', 'markdown', 'interface-modes', 'csv', 'junit'] as const)
         .default('html' as const),
     )
     .option('--output <file>', 'where to write it (default: report.html in the run’s folder; else standard output)')
@@ -20,7 +22,8 @@ RUN is a run's folder, its name below results/, or \`latest\`.
 Examples:
   $ vmr report latest --open
   $ vmr report results/20260131T101500Z-quick-1f3a --format markdown >> "$GITHUB_STEP_SUMMARY"
-  $ vmr report latest --format junit --output report.xml`,
+  $ vmr report latest --format junit --output report.xml
+  $ vmr report latest --format interface-modes      of a run of the matrix ipv6`,
     )
     .option('--results <directory>', 'where run folders are', 'results')
     .action((run, options) =>
