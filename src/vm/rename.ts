@@ -16,6 +16,7 @@ import { findDomain, type Vm } from './find-vm.ts'
 import { withConnection } from './host.ts'
 import { withLibvirt } from './libvirt-failure.ts'
 import { isRunning } from './power.ts'
+import { listSnapshots } from './snapshot.ts'
 import { withVmLock } from './vm-lock.ts'
 
 type RenameStep = UndoStepOf<'vm-rename'>
@@ -24,7 +25,7 @@ type RenameStep = UndoStepOf<'vm-rename'>
  * Gives a VM that does not run another name: the domain, its own files, and what is noted for its removal. Its UUID and
  * MAC addresses stay. When something fails it has its old name again.
  *
- * @throws VmrError NAME_INVALID, VM_EXISTS, VM_RUNNING, HOST_BUSY, LIBVIRT_FAILED (libvirt renames no VM with snapshots).
+ * @throws VmrError NAME_INVALID, VM_EXISTS, VM_RUNNING, HOST_BUSY, LIBVIRT_FAILED; CONFIG_INVALID for a VM with snapshots.
  */
 export async function renameVm(
   connection: Connection,
@@ -41,6 +42,13 @@ export async function renameVm(
         throw new VmrError('VM_RUNNING', `${from} runs, and libvirt renames no running VM`, {
           hint: `Stop it first: vmr vm stop ${from}`,
         })
+      const [snapshot] = await listSnapshots(connection, vm, { signal })
+      if (snapshot !== undefined)
+        throw new VmrError(
+          'CONFIG_INVALID',
+          `${from} has the snapshot ${snapshot.name}, which would bring the old name and paths back`,
+          { hint: `Remove it first: vmr vm snapshot ${from} ${snapshot.name} --delete` },
+        )
       const journal = await openJournal({ directory: journalDirectory(), purpose: `renaming ${from} to ${to}` })
       const undo = { executors: { 'vm-rename': undoRename } }
       await withUndo(journal, undo, async () => {
