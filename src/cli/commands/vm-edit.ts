@@ -57,12 +57,18 @@ const maxInputLength = 1 << 20
 
 async function readStandardInput(signal: AbortSignal): Promise<string> {
   let read = ''
-  for await (const chunk of addAbortSignal(signal, process.stdin.setEncoding('utf8'))) {
-    read += chunk
-    if (read.length > maxInputLength)
-      throw new VmrError('CONFIG_INVALID', 'standard input is longer than 1 MiB', {
-        hint: 'Give the domain XML of one VM.',
-      })
+  try {
+    for await (const chunk of addAbortSignal(signal, process.stdin.setEncoding('utf8'))) {
+      read += chunk
+      if (read.length > maxInputLength)
+        throw new VmrError('CONFIG_INVALID', 'standard input is longer than 1 MiB', {
+          hint: 'Give the domain XML of one VM.',
+        })
+    }
+  } catch (error) {
+    // The stream's own error hides why it was ended.
+    signal.throwIfAborted()
+    throw error
   }
   return read
 }
