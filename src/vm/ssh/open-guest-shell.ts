@@ -1,3 +1,4 @@
+import type { ErrorCode } from '../../errors/codes.ts'
 import { isVmrError, VmrError } from '../../errors/vmr-error.ts'
 import type { Connection } from '../../libvirt/index.ts'
 import { serialShell } from '../../shell/serial/serial-shell.ts'
@@ -38,7 +39,7 @@ const sshPort = 22
 /**
  * A shell in a running guest, logged in with the factory's login.
  *
- * @throws VmrError GUEST_SSH_UNREACHABLE, GUEST_HOST_KEY_CHANGED, GUEST_LOGIN_FAILED, and what openSession throws.
+ * @throws VmrError GUEST_HOST_KEY_CHANGED, GUEST_NOT_READY without a pinned host key, GUEST_SSH_UNREACHABLE, GUEST_LOGIN_FAILED, and what openSession throws.
  */
 export async function openGuestShell(
   connection: Connection,
@@ -51,10 +52,13 @@ export async function openGuestShell(
     const limit = via === 'auto' ? [AbortSignal.timeout(autoLimitMs)] : []
     return await openSsh(vm, host, AbortSignal.any([...given, ...limit]))
   } catch (error) {
-    if (via === 'ssh' || !isVmrError(error) || error.code === 'INTERRUPTED') throw error
+    if (via === 'ssh' || !isVmrError(error) || neverIgnored.has(error.code)) throw error
     return openConsole(connection, vm, signal)
   }
 }
+
+/** Who shows another host key than the pinned one may be somebody in between: that is not passed over in silence. */
+const neverIgnored: ReadonlySet<ErrorCode> = new Set(['INTERRUPTED', 'GUEST_HOST_KEY_CHANGED'])
 
 async function openConsole(
   connection: Connection,
@@ -78,7 +82,7 @@ async function openSsh(vm: Vm, host: string | undefined, signal: AbortSignal | u
   const { name } = vm.domain
   const hostKeys = await pinnedHostKeys(name)
   if (hostKeys.length === 0)
-    throw new VmrError('GUEST_HOST_KEY_CHANGED', `no SSH host key of ${name} is pinned`, {
+    throw new VmrError('GUEST_NOT_READY', `no SSH host key of ${name} is pinned`, {
       hint: `Read them over its console: vmr vm trust ${name}`,
     })
   const { testbed } = vm.metadata
