@@ -30,6 +30,24 @@ export interface Difference {
   readonly words: string
 }
 
+/** What of the VM itself runs otherwise than it is defined, a sentence each. Pure. */
+export function waitingForNextStart({ defined, live }: Pick<Sources, 'defined' | 'live'>): readonly string[] {
+  if (live === undefined) return []
+  const mebibytes = (kibibytes: number | undefined) => kibibytes && `${kibibytes / 1024} MiB`
+  const settings = [
+    ['memory', mebibytes(defined.memoryKiB), mebibytes(live.memoryKiB)],
+    ['vCPUs', defined.vcpus, live.vcpus],
+    ['machine', defined.machine, live.machine],
+    ['firmware', defined.firmware, live.firmware],
+    ['kernel', defined.kernel, live.kernel],
+    ['initrd', defined.initrd, live.initrd],
+    ['kernel command line', defined.cmdline, live.cmdline],
+  ] as const
+  return settings.flatMap(([what, later, now]) =>
+    later === now ? [] : [`${what}: runs with ${now ?? 'none'}; ${later ?? 'none'} from the next start`],
+  )
+}
+
 /** What each source says of each NIC, and where they part. Pure. */
 export function compareViews(sources: Sources): readonly NicViews[] {
   const { defined, live } = sources

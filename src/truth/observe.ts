@@ -38,12 +38,12 @@ export async function observeTruth(
   const live = readDomainFacts(
     await withLibvirt(`reading the XML of ${domain.name}`, () => connection.domainXml(domain, { signal })),
   )
-  const [host, guest] = await Promise.all([
-    readMachineState(localShell, { signal }),
+  const guest =
     state === 'running' && askGuest
-      ? askedGuest(connection, vm, signal)
-      : { unasked: askGuest ? `the VM is ${state}` : 'as --no-guest says' },
-  ])
+      ? await askedGuest(connection, vm, signal)
+      : { unasked: askGuest ? `the VM is ${state}` : 'as --no-guest says' }
+  // After the guest: libvirt takes a moment to let in what the guest has just joined.
+  const host = await readMachineState(localShell, { signal })
   return 'unasked' in guest
     ? { state, defined, live, host, guest: undefined, guestUnasked: guest.unasked }
     : { state, defined, live, host, guest: guest.said, guestUnasked: undefined }

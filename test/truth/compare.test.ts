@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import { readDomainFacts } from '../../src/domain/domain-facts.ts'
 import type { LinkState, MachineState } from '../../src/ipv6/evidence/schema.ts'
-import { agree, compareViews, type Sources } from '../../src/truth/compare.ts'
+import { agree, compareViews, type Sources, waitingForNextStart } from '../../src/truth/compare.ts'
 
 const mac = '52:54:00:aa:bb:01'
 const solicited = '33:33:ff:00:00:01'
@@ -158,6 +158,21 @@ describe('what definition, libvirt, kernel and guest say of a NIC', () => {
       words({ ...healthy, guest: machine([{ ...eth0, addresses: [twice] }], { eth0: [solicited] }) }).join(),
       /2001:db8::1 is used by somebody else/,
     )
+  })
+
+  it('names what of the VM itself waits for the next start', () => {
+    const sized = (memory: number, vcpus: number) =>
+      readDomainFacts(
+        `<domain type='qemu'><name>r1</name><memory unit='MiB'>${memory}</memory><vcpu>${vcpus}</vcpu></domain>`,
+      )
+    assert.deepEqual(waitingForNextStart({ defined: sized(512, 2), live: sized(384, 2) }), [
+      'memory: runs with 384 MiB; 512 MiB from the next start',
+    ])
+    assert.deepEqual(waitingForNextStart({ defined: sized(512, 1), live: sized(512, 2) }), [
+      'vCPUs: runs with 2; 1 from the next start',
+    ])
+    assert.deepEqual(waitingForNextStart({ defined: sized(512, 2), live: sized(512, 2) }), [])
+    assert.deepEqual(waitingForNextStart({ defined: sized(512, 2), live: undefined }), [])
   })
 
   it('says nothing of what was not asked', () =>

@@ -1,5 +1,5 @@
 import type { NicViews } from '../../truth/compare.ts'
-import { compareViews } from '../../truth/compare.ts'
+import { compareViews, waitingForNextStart } from '../../truth/compare.ts'
 import { observeTruth } from '../../truth/observe.ts'
 import { findVm } from '../../vm/find-vm.ts'
 import { withConnection } from '../../vm/host.ts'
@@ -32,6 +32,7 @@ export async function vmShow(
   )
   const { metadata, facts } = vm
   const views = compareViews(truth)
+  const differences = waitingForNextStart(truth)
   const shown = {
     name,
     uuid: vm.domain.uuid,
@@ -56,11 +57,12 @@ export async function vmShow(
         ...(attached === undefined ? {} : { device: attached.target, trust: attached.trustGuestRxFilters }),
       }
     })
-    terminal.json<'vm show'>({ ...shown, guestUnasked: truth.guestUnasked, nics })
+    terminal.json<'vm show'>({ ...shown, differences, guestUnasked: truth.guestUnasked, nics })
     return undefined
   }
   for (const [key, value] of Object.entries(shown))
     if (value !== undefined) terminal.result(`${key.padEnd(12)}${value}`)
+  for (const words of differences) terminal.result(terminal.style('yellow', `! ${words}`))
   for (const view of views) printNic(terminal, view, metadata.nics.find(({ mac }) => mac === view.mac)?.mode)
   if (truth.live !== undefined && truth.guestUnasked !== undefined)
     terminal.result(`\nthe guest was not asked: ${truth.guestUnasked}`)

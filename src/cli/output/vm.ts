@@ -158,6 +158,7 @@ export const vmOutputs = {
     vcpus: z.number().optional(),
     memoryMiB: z.number().optional(),
     serialLog: z.string().optional(),
+    differences: list(z.string()).describe('what of the VM runs otherwise than it is defined'),
     guestUnasked: z.string().optional().describe('why the guest was not asked'),
     nics: list(
       z.object({

@@ -19,6 +19,7 @@ describe('what `vmr vm show` finds of a running VM', function () {
     assert.equal(exitCode, 0, stderr)
     return JSON.parse(stdout) as {
       readonly guestUnasked?: string
+      readonly differences: readonly string[]
       readonly nics: readonly {
         readonly device: string
         readonly guest?: string
@@ -59,6 +60,11 @@ describe('what `vmr vm show` finds of a running VM', function () {
     assert.equal(eth1, '')
     await writeFile(file, first)
     await host(`virsh --connect qemu:///system update-device ${name} ${file} --config`)
+  })
+
+  it('tells what of a definition that somebody edited waits for the next start', async () => {
+    await host(`virsh --connect qemu:///system setmaxmem ${name} 512M --config`)
+    assert.deepEqual((await show()).differences, ['memory: runs with 384 MiB; 512 MiB from the next start'])
   })
 
   it('tells what somebody changed behind libvirt’s back', async () => {
