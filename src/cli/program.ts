@@ -5,6 +5,7 @@ import { benchCommands } from './program/bench.ts'
 import { command } from './program/command.ts'
 import { diagnoseCommand } from './program/diagnose.ts'
 import { doctorCommand } from './program/doctor.ts'
+import { guestCommands } from './program/guest.ts'
 import { imageCommands } from './program/image.ts'
 import { labCommands } from './program/lab.ts'
 import { nicCommands } from './program/nic.ts'
@@ -43,6 +44,7 @@ Exit status:
   labCommands(program)
   nicCommands(program)
   vmCommands(program)
+  guestCommands(program)
   applyCommand(program)
   benchCommands(program)
   diagnoseCommand(program)

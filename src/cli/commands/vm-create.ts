@@ -1,6 +1,5 @@
 import packageJson from '../../../package.json' with { type: 'json' }
 import { loadDomainDefinition } from '../../config/load-domain-definition.ts'
-import { type NetworkConfig, networkConfigSchema } from '../../config/network-config.ts'
 import { withNicOptions } from '../../config/nic-options.ts'
 import { journalDirectory } from '../../config/paths.ts'
 import { checkVmName } from '../../config/vm-name.ts'
@@ -10,7 +9,8 @@ import { isVmrError } from '../../errors/vmr-error.ts'
 import { vyosOs } from '../../os/vyos/vyos-os.ts'
 import { serialShell } from '../../shell/serial/serial-shell.ts'
 import type { Shell } from '../../shell/shell.ts'
-import { loadTestbed, type Testbed } from '../../testbed/testbed.ts'
+import { dutAddresses } from '../../testbed/dut-addresses.ts'
+import { loadTestbed } from '../../testbed/testbed.ts'
 import { openJournal } from '../../undo/journal.ts'
 import { withUndo } from '../../undo/undo-all.ts'
 import { type CreatedVm, createVm, planVm, vmPurpose } from '../../vm/create.ts'
@@ -76,7 +76,7 @@ export async function vmCreate(
           const guest = serialShell(made.session)
           if (options.addresses) {
             report('giving the guest its addresses')
-            await vyosOs.configure(guest, testbedAddresses(testbed, plan.nics.nics.length), { signal })
+            await vyosOs.configure(guest, dutAddresses(testbed, plan.nics.nics.length), { signal })
             report('reading its SSH host keys')
             await pinIfThere(made, guest, signal)
           }
@@ -127,12 +127,4 @@ async function pinIfThere(made: CreatedVm, guest: Shell, signal: AbortSignal): P
   } catch (error) {
     if (!isVmrError(error) || error.code !== 'GUEST_NOT_READY') throw error
   }
-}
-
-/** What the testbed says that the DUT has on each of its links. */
-function testbedAddresses({ links }: Testbed, nics: number): NetworkConfig {
-  const ethernets = links
-    .slice(0, nics)
-    .map(({ dut }, position) => [`eth${position}`, { addresses: [...dut.addresses] }] as const)
-  return networkConfigSchema.parse({ ethernets: Object.fromEntries(ethernets) })
 }

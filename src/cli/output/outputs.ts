@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { benchOutputs, runFileSchemas } from './bench.ts'
+import { guestOutputs } from './guest.ts'
 import { hostOutputs } from './host.ts'
 import { vmOutputs } from './vm.ts'
 
@@ -8,7 +9,7 @@ const errorSchema = z.object({
 })
 
 /** What each command prints with --json, by the command's words; `error` is what any prints in its place. */
-const outputSchemas = { ...vmOutputs, ...hostOutputs, ...benchOutputs, error: errorSchema }
+const outputSchemas = { ...vmOutputs, ...guestOutputs, ...hostOutputs, ...benchOutputs, error: errorSchema }
 
 export type OutputName = keyof typeof outputSchemas
 export type Output<Name extends OutputName> = z.input<(typeof outputSchemas)[Name]>

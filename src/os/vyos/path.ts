@@ -32,11 +32,30 @@ export function renderCommand(command: VyosCommand): string {
   return `${command.kind} ${command.path.map(renderWord).join(' ')}`
 }
 
+/** One line as `show configuration commands` has it, for reading: without secrets, and without what acts on a terminal. */
+export function showPath(path: VyosPath): string {
+  const words = path.map((word, index) => (isSecret(path, index) ? '********' : word))
+  return `set ${words.map(showWord).join(' ')}`
+}
+
+function isSecret(path: VyosPath, index: number): boolean {
+  const name = path[index - 1] ?? ''
+  const ofApi = name === 'key' && startsWith(path, ['service', 'https', 'api'])
+  return index === path.length - 1 && (ofApi || /(?:password|secret|passphrase|private-key|psk)$/.test(name))
+}
+
+function showWord(word: string): string {
+  if (bareWord.test(word)) return word
+  return `'${word.replaceAll("'", "'\\''").replaceAll(/[\u0000-\u001f\u007f-\u009f]/g, '\ufffd')}'`
+}
+
+const bareWord = /^[a-z][a-z0-9-]*$/
+
 function renderWord(word: string): string {
   if (word.length === 0 || word.length > maxWordLength || /[\u0000-\u001f\u007f-\u009f'"\\`]/.test(word)) {
     throw new VmrError('CONFIG_INVALID', `VyOS cannot be given the value ${JSON.stringify(word.slice(0, 80))}`, {
       hint: 'Values must not be empty, and must not hold quotes, backslashes, backquotes or control characters.',
     })
   }
-  return /^[a-z][a-z0-9-]*$/.test(word) ? word : `'${word}'`
+  return bareWord.test(word) ? word : `'${word}'`
 }

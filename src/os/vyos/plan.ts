@@ -103,6 +103,28 @@ export function resolveUndo(running: readonly VyosPath[], steps: readonly UndoSt
 }
 
 /**
+ * The commands that these steps take when several changes stand on each other: each step goes from what the one before
+ * leaves, and only what that comes to is sent.
+ */
+export function resolveUndoInTurn(running: readonly VyosPath[], steps: readonly UndoStep[]): readonly VyosChange[] {
+  const goal = steps.reduce((paths, step) => applyChanges(paths, resolveUndo(paths, [step])), running)
+  const [now, then] = [indexOf(running), indexOf(goal)]
+  const deletions = new Map<string, VyosChange>()
+  for (const leaf of running) {
+    if (then.has(leaf)) continue
+    let length = 1
+    while (then.has(leaf.slice(0, length))) length += 1
+    const path = leaf.slice(0, length)
+    deletions.set(keyOf(path), deletionOf(path))
+  }
+  const additions = goal.filter((leaf) => !now.has(leaf))
+  return [
+    ...deletions.values(),
+    ...additions.map((path): VyosChange => ({ kind: 'set', path, single: false, objects: [] })),
+  ]
+}
+
+/**
  * Commands that take back the wanted nodes that are there, when no record tells what was there before. An object
  * (a tunnel, a VLAN, a route) in which nothing else would be left goes whole, since VyOS refuses empty ones.
  */

@@ -56,7 +56,7 @@ export async function changeConfiguration(
   commands: readonly VyosChange[],
   { signal, save = false }: ChangeOptions = {},
 ): Promise<void> {
-  if (commands.length === 0) return
+  if (commands.length === 0 && !save) return
   throwIfAborted(signal, `configuring ${shell.description}`)
   const undo = planUndo(before, commands)
   const worst = resolveUndo(applyChanges(before, commands), undo)

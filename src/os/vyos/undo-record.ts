@@ -1,50 +1,125 @@
 import { createHash } from 'node:crypto'
 import { z } from 'zod'
 import type { NetworkConfig } from '../../config/network-config.ts'
-import type { Shell } from '../../shell/shell.ts'
+import { runChecked, type Shell } from '../../shell/shell.ts'
 import { maxPathWords } from './path.ts'
 import type { UndoStep } from './plan.ts'
 
 const pathSchema = z.array(z.string().max(4000)).min(1).max(maxPathWords)
+const stepsSchema = z
+  .array(
+    z.discriminatedUnion('kind', [
+      z.strictObject({ kind: z.literal('delete'), path: pathSchema, created: z.number().int().min(1) }),
+      z.strictObject({ kind: z.literal('set'), path: pathSchema, single: z.boolean() }),
+    ]),
+  )
+  .max(10_000)
 const recordSchema = z.strictObject({
-  format: z.literal(1),
-  steps: z
-    .array(
-      z.discriminatedUnion('kind', [
-        z.strictObject({ kind: z.literal('delete'), path: pathSchema, created: z.number().int().min(1) }),
-        z.strictObject({ kind: z.literal('set'), path: pathSchema, single: z.boolean() }),
-      ]),
-    )
-    .max(10_000),
+  format: z.literal(2),
+  changes: z.array(z.strictObject({ at: z.number(), steps: stepsSchema })).max(10_000),
 })
+
+/** What takes back one change. */
+interface RecordedChange {
+  /** When it was made, in ms since 1970 by this host's clock: configs can have been set in turns, over each other. */
+  readonly at: number
+  readonly steps: readonly UndoStep[]
+}
+
+const runDirectory = '/tmp'
+/** Outlasts a restart, as the saved configuration does. */
+const savedDirectory = '/config'
+const recordPattern = /^\/(?:tmp|config)\/(vmr-undo-[0-9a-f]{24}\.json)$/
 
 /**
  * What takes a config back lies in the guest's /tmp: like the configuration that was committed and not saved, it is
  * gone after a restart, and it is there for another vmr process.
  */
-function recordPath(config: NetworkConfig): string {
-  return `/tmp/vmr-undo-${createHash('sha256').update(JSON.stringify(config)).digest('hex').slice(0, 24)}.json`
+function recordName(config: NetworkConfig): string {
+  return `vmr-undo-${createHash('sha256').update(JSON.stringify(config)).digest('hex').slice(0, 24)}.json`
 }
 
+/** What takes a config back, the newest change first; undefined without a record. */
 export async function readUndoRecord(
   shell: Shell,
   config: NetworkConfig,
   signal: AbortSignal | undefined,
 ): Promise<readonly UndoStep[] | undefined> {
-  const result = await shell.run(['cat', recordPath(config)], signal === undefined ? {} : { signal })
-  if (result.exitCode !== 0) return undefined
+  return (await readRecord(shell, config, signal))?.flatMap(({ steps }) => steps)
+}
+
+async function readRecord(
+  shell: Shell,
+  config: NetworkConfig,
+  signal: AbortSignal | undefined,
+): Promise<readonly RecordedChange[] | undefined> {
+  const name = recordName(config)
+  for (const directory of [runDirectory, savedDirectory]) {
+    const result = await shell.run(['cat', `${directory}/${name}`], signal === undefined ? {} : { signal })
+    if (result.exitCode === 0) return parseRecord(result.stdout)
+  }
+  return undefined
+}
+
+/** The steps that take back every config that is set, the newest change first. */
+export async function readAllUndoRecords(shell: Shell, signal: AbortSignal | undefined): Promise<readonly UndoStep[]> {
+  const options = signal === undefined ? {} : { signal }
+  const pattern = 'vmr-undo-*.json'
+  // Of a record in both directories the first is newer.
+  const listing = await shell.run(
+    ['sh', '-c', `for record in ${runDirectory}/${pattern} ${savedDirectory}/${pattern}; do echo "$record"; done`],
+    options,
+  )
+  const paths = new Map<string, string>()
+  for (const path of listing.stdout.split('\n')) {
+    const name = recordPattern.exec(path)?.[1]
+    if (name !== undefined && !paths.has(name)) paths.set(name, path)
+  }
+  const changes: RecordedChange[] = []
+  for (const path of paths.values()) {
+    const result = await shell.run(['cat', path], options)
+    if (result.exitCode === 0) changes.push(...(parseRecord(result.stdout) ?? []))
+  }
+  return changes.toSorted((left, right) => right.at - left.at).flatMap(({ steps }) => steps)
+}
+
+function parseRecord(text: string): readonly RecordedChange[] | undefined {
   try {
-    return recordSchema.parse(JSON.parse(result.stdout)).steps
+    return recordSchema.parse(JSON.parse(text)).changes
   } catch {
     // Something else wrote there. Without a record exactly the config's own nodes are taken back.
     return undefined
   }
 }
 
-export async function writeUndoRecord(shell: Shell, config: NetworkConfig, steps: readonly UndoStep[]): Promise<void> {
-  await shell.writeFile(recordPath(config), JSON.stringify({ format: 1, steps }), { mode: 0o600 })
+/** Adds what takes back one more change for this config. */
+export async function addToUndoRecord(
+  shell: Shell,
+  config: NetworkConfig,
+  steps: readonly UndoStep[],
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const changes = [{ at: Date.now(), steps }, ...((await readRecord(shell, config, signal)) ?? [])]
+  await shell.writeFile(`${runDirectory}/${recordName(config)}`, JSON.stringify({ format: 2, changes }), {
+    mode: 0o600,
+  })
+}
+
+/** After the configuration was saved: what takes it back has to outlast a restart too. */
+export async function keepUndoRecords(shell: Shell): Promise<void> {
+  await runChecked(shell, [
+    'sh',
+    '-c',
+    `for record in ${runDirectory}/vmr-undo-*.json; do [ ! -e "$record" ] || cp -p "$record" ${savedDirectory}/ || exit; done`,
+  ])
 }
 
 export async function removeUndoRecord(shell: Shell, config: NetworkConfig): Promise<void> {
-  await shell.run(['rm', '-f', recordPath(config)])
+  await shell.run(['rm', '-f', `${runDirectory}/${recordName(config)}`])
+}
+
+/** @param saved also those of the saved configuration, for one that no longer holds any of it */
+export async function removeAllUndoRecords(shell: Shell, { saved }: { readonly saved: boolean }): Promise<void> {
+  const directories = saved ? [runDirectory, savedDirectory] : [runDirectory]
+  await runChecked(shell, ['sh', '-c', `rm -f ${directories.map((each) => `${each}/vmr-undo-*.json`).join(' ')}`])
 }

@@ -5,10 +5,17 @@ import { runChecked, type Shell } from '../../shell/shell.ts'
 import { linuxOs } from '../linux/linux-os.ts'
 import type { Os } from '../os.ts'
 import { keyOf, startsWith, type VyosCommand } from './path.ts'
-import { planChange, planRemoval, planUndo, resolveUndo } from './plan.ts'
+import { planChange, planRemoval, planUndo, resolveUndo, resolveUndoInTurn } from './plan.ts'
 import { renderNetworkConfig, type WantedConfiguration } from './render.ts'
 import { changeConfiguration, readConfiguration, runOperational } from './transaction.ts'
-import { readUndoRecord, removeUndoRecord, writeUndoRecord } from './undo-record.ts'
+import {
+  addToUndoRecord,
+  keepUndoRecords,
+  readAllUndoRecords,
+  readUndoRecord,
+  removeAllUndoRecords,
+  removeUndoRecord,
+} from './undo-record.ts'
 import { parseVyosVersion, type VyosVersion } from './version.ts'
 
 const versions = new WeakMap<Shell, VyosVersion>()
@@ -32,23 +39,65 @@ export async function planVyos(
   return planChange(await readConfiguration(shell, signal), renderNetworkConfig(config, train))
 }
 
+export interface VyosChangeOptions {
+  readonly signal?: AbortSignal | undefined
+  /** Also writes the configuration to the guest's disk, what others have committed included. */
+  readonly save?: boolean
+}
+
+/**
+ * What {@link vyosOs.configure} does.
+ *
+ * @returns the commands that were sent
+ */
+export async function applyVyos(
+  shell: Shell,
+  config: NetworkConfig,
+  { signal, save = false }: VyosChangeOptions = {},
+): Promise<readonly VyosCommand[]> {
+  const { train } = await readVyosVersion(shell, signal)
+  const wanted = renderNetworkConfig(config, train)
+  await requireDevices(shell, wanted, signal)
+  const running = await readConfiguration(shell, signal)
+  const changes = planChange(running, wanted)
+  if (changes.length > 0) {
+    // Before the change, so that a run that dies in it can still be taken back.
+    await addToUndoRecord(shell, config, planUndo(running, changes), signal)
+  }
+  await changeConfiguration(shell, running, changes, { signal, save })
+  if (save) await keepUndoRecords(shell)
+  return changes
+}
+
+/** The commands that {@link resetVyos} would send now. */
+export async function planVyosReset(shell: Shell, signal?: AbortSignal): Promise<readonly VyosCommand[]> {
+  return resolveUndoInTurn(await readConfiguration(shell, signal), await readAllUndoRecords(shell, signal))
+}
+
+/**
+ * Takes back all that vmr has set in this guest, whichever process did; what vmr did not set stays.
+ *
+ * @returns the commands that were sent
+ */
+export async function resetVyos(
+  shell: Shell,
+  { signal, save = false }: VyosChangeOptions = {},
+): Promise<readonly VyosCommand[]> {
+  const running = await readConfiguration(shell, signal)
+  const changes = resolveUndoInTurn(running, await readAllUndoRecords(shell, signal))
+  await changeConfiguration(shell, running, changes, { signal, save })
+  await removeAllUndoRecords(shell, { saved: save })
+  return changes
+}
+
 /**
  * VyOS 1.2 to 1.5, over any shell. Only the difference to the active configuration is sent, in one transaction; what
  * vmr did not set stays. Nothing is saved: a restart brings back the configuration of the image.
  */
 export const vyosOs: Os = {
   kind: 'vyos',
-  async configure(shell, config, { signal } = {}) {
-    const { train } = await readVyosVersion(shell, signal)
-    const wanted = renderNetworkConfig(config, train)
-    await requireDevices(shell, wanted, signal)
-    const running = await readConfiguration(shell, signal)
-    const changes = planChange(running, wanted)
-    if (changes.length === 0) return
-    // Before the change, so that a run that dies in it can still be taken back.
-    const earlier = (await readUndoRecord(shell, config, signal)) ?? []
-    await writeUndoRecord(shell, config, [...planUndo(running, changes), ...earlier])
-    await changeConfiguration(shell, running, changes, { signal })
+  async configure(shell, config, options = {}) {
+    await applyVyos(shell, config, options)
   },
   async unconfigure(shell, config, { signal } = {}) {
     const { train } = await readVyosVersion(shell, signal)

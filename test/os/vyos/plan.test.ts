@@ -8,6 +8,7 @@ import {
   planRemoval,
   planUndo,
   resolveUndo,
+  resolveUndoInTurn,
   type VyosChange,
 } from '../../../src/os/vyos/plan.ts'
 import { renderNetworkConfig } from '../../../src/os/vyos/render.ts'
@@ -172,6 +173,28 @@ describe('VyOS change plans', () => {
         const after = apply(before, changes)
         assert.deepEqual(planChange(after, config), [], 'once configured nothing is left to do')
         assert.deepEqual(sorted(apply(after, resolveUndo(after, planUndo(before, changes)))), sorted(before))
+      }),
+      { numRuns: 500 },
+    )
+  })
+
+  it('lead back over several changes that stand on each other', () => {
+    fc.assert(
+      fc.property(fc.array(someConfig, { minLength: 1, maxLength: 4 }), (configs) => {
+        let running: readonly VyosPath[] = factory
+        const steps = configs.flatMap((input) => {
+          const before = running
+          const changes = planChange(before, wanted(input))
+          running = apply(before, changes)
+          return [planUndo(before, changes)]
+        })
+        const back = resolveUndoInTurn(running, steps.toReversed().flat())
+        assert.deepEqual(sorted(apply(running, back)), sorted(factory))
+        const setAgain = back.filter(
+          ({ kind, path }) =>
+            kind === 'delete' && back.some((other) => other.kind === 'set' && startsWith(other.path, path)),
+        )
+        assert.deepEqual(setAgain, [], 'what goes does not come again in the same commit')
       }),
       { numRuns: 500 },
     )
