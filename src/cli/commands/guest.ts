@@ -108,7 +108,8 @@ function printChange(
   }
   for (const line of commands) terminal.result(line)
   if (commands.length === 0) terminal.result(`${name} is so already`)
-  else if (applied) terminal.result(`${name}: ${commands.length} commands committed`)
+  else if (applied)
+    terminal.result(`${name}: ${commands.length} ${commands.length === 1 ? 'command' : 'commands'} committed`)
   if (saved) terminal.result(`${name}: its configuration is saved`)
 }
 
