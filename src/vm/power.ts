@@ -1,7 +1,7 @@
 import { VmrError } from '../errors/vmr-error.ts'
 import type { Connection } from '../libvirt/index.ts'
 import { throwIfAborted } from '../shell/abort.ts'
-import type { Vm } from './find-vm.ts'
+import { findVm, type Vm } from './find-vm.ts'
 import { withLibvirt } from './libvirt-failure.ts'
 import { destroyIfRunning } from './remove-domain.ts'
 import { withVmLock } from './vm-lock.ts'
@@ -133,4 +133,11 @@ async function mustRun(connection: Connection, { domain }: Vm, signal: AbortSign
       hint: `Start it: vmr vm start ${domain.name}`,
     })
   return state
+}
+
+/** @throws VmrError VM_NOT_RUNNING, and what findVm throws. */
+export async function findRunningVm(connection: Connection, name: string, signal: AbortSignal): Promise<Vm> {
+  const vm = await findVm(connection, name, signal)
+  if (await isRunning(connection, vm, signal)) return vm
+  throw new VmrError('VM_NOT_RUNNING', `${name} does not run`, { hint: `Start it: vmr vm start ${name}` })
 }

@@ -1,23 +1,23 @@
 import { loadYaml } from '../../config/load-yaml.ts'
 import { type NetworkConfig, networkConfigSchema } from '../../config/network-config.ts'
 import { VmrError } from '../../errors/vmr-error.ts'
-import type { Connection } from '../../libvirt/index.ts'
 import { renderCommand, showPath, type VyosCommand } from '../../os/vyos/path.ts'
 import { readConfiguration } from '../../os/vyos/transaction.ts'
 import { applyVyos, planVyos, planVyosReset, readVyosVersion, resetVyos } from '../../os/vyos/vyos-os.ts'
 import type { Shell } from '../../shell/shell.ts'
 import { dutAddresses } from '../../testbed/dut-addresses.ts'
 import { loadTestbed } from '../../testbed/testbed.ts'
-import { findVm, type Vm } from '../../vm/find-vm.ts'
+import type { Vm } from '../../vm/find-vm.ts'
 import { withConnection } from '../../vm/host.ts'
-import { isRunning } from '../../vm/power.ts'
-import { withGuest } from '../../vm/switch/finish-switch.ts'
+import { findRunningVm } from '../../vm/power.ts'
+import { type GuestChannel, openGuestShell } from '../../vm/ssh/open-guest-shell.ts'
 import { withVmLock } from '../../vm/vm-lock.ts'
 import type { CommandContext, CommandStatus } from '../context.ts'
 import { type ReportProgress, withProgress } from '../progress.ts'
 
 interface GuestOptions {
   readonly json?: true | undefined
+  readonly via: GuestChannel
   readonly connect: string
 }
 
@@ -119,11 +119,11 @@ interface GuestContext {
   readonly report: ReportProgress
 }
 
-/** Logs in on the console of the VM for the task; no other vmr changes it meanwhile. */
+/** Logs in to the guest for the task; no other vmr changes it meanwhile. */
 function onGuest<T>(
   { terminal, signal }: CommandContext,
   name: string,
-  { connect }: GuestOptions,
+  { via, connect }: GuestOptions,
   task: (context: GuestContext) => Promise<T>,
 ): Promise<T> {
   return withProgress(terminal, name, (report) =>
@@ -131,19 +131,18 @@ function onGuest<T>(
       connect,
       (connection) =>
         withVmLock(name, { signal }, async () => {
-          const vm = await runningVm(connection, name, signal)
-          report('logging in on its console')
-          return withGuest(connection, vm, (guest) => task({ vm, guest, report }), signal)
+          const vm = await findRunningVm(connection, name, signal)
+          report('logging in')
+          const { shell, close } = await openGuestShell(connection, vm, { via, signal })
+          try {
+            return await task({ vm, guest: shell, report })
+          } finally {
+            await close()
+          }
         }),
       signal,
     ),
   )
-}
-
-async function runningVm(connection: Connection, name: string, signal: AbortSignal): Promise<Vm> {
-  const vm = await findVm(connection, name, signal)
-  if (await isRunning(connection, vm, signal)) return vm
-  throw new VmrError('VM_NOT_RUNNING', `${name} does not run`, { hint: `Start it: vmr vm start ${name}` })
 }
 
 async function readFile(file: string | undefined): Promise<NetworkConfig | undefined> {

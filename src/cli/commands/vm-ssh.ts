@@ -1,14 +1,13 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { VmrError } from '../../errors/vmr-error.ts'
 import type { Connection } from '../../libvirt/index.ts'
 import { checkHostKeys, fingerprintOf, type HostKey } from '../../shell/ssh/host-key.ts'
 import { loadTestbed } from '../../testbed/testbed.ts'
-import { findVm, type Vm } from '../../vm/find-vm.ts'
+import type { Vm } from '../../vm/find-vm.ts'
 import { guestAccess } from '../../vm/guest-access.ts'
 import { withConnection } from '../../vm/host.ts'
-import { isRunning } from '../../vm/power.ts'
+import { findRunningVm } from '../../vm/power.ts'
 import { pinHostKeys, pinnedHostKeys } from '../../vm/ssh/host-keys.ts'
 import { findSshRoute, requireRoute, sshRoutes } from '../../vm/ssh/route.ts'
 import { sshArgv } from '../../vm/ssh/ssh-command.ts'
@@ -34,7 +33,7 @@ export async function vmSsh(
   const found = await withConnection(
     connect,
     async (connection) => {
-      const vm = await runningVm(connection, name, signal)
+      const vm = await findRunningVm(connection, name, signal)
       const { testbed } = vm.metadata
       const routes = sshRoutes(testbed === undefined ? undefined : await loadTestbed(testbed), host)
       return withProgress(terminal, `reaching ${name}`, async (report) => {
@@ -64,7 +63,7 @@ export async function vmTrust(
   const keys = await withConnection(
     connect,
     async (connection) => {
-      const vm = await runningVm(connection, name, signal)
+      const vm = await findRunningVm(connection, name, signal)
       return withProgress(terminal, `reading the host keys of ${name}`, () => pin(connection, vm, signal))
     },
     signal,
@@ -73,12 +72,6 @@ export async function vmTrust(
   if (json) terminal.json<'vm trust'>({ name, pinned })
   else for (const { type, fingerprint } of pinned) terminal.result(`pinned ${fingerprint} (${type})`)
   return undefined
-}
-
-async function runningVm(connection: Connection, name: string, signal: AbortSignal): Promise<Vm> {
-  const vm = await findVm(connection, name, signal)
-  if (await isRunning(connection, vm, signal)) return vm
-  throw new VmrError('VM_NOT_RUNNING', `${name} does not run`, { hint: `Start it: vmr vm start ${name}` })
 }
 
 function pin(connection: Connection, vm: Vm, signal: AbortSignal): Promise<readonly HostKey[]> {

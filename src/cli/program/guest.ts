@@ -1,14 +1,23 @@
-import type { Command } from '@commander-js/extra-typings'
+import { type Command, Option } from '@commander-js/extra-typings'
 import { runCommand } from '../run-command.ts'
 import { command, connectOption } from './command.ts'
 
 const fileOption = ['--file <yaml>', 'what its network shall be; without it, the addresses of its testbed'] as const
 
+const viaOption = () =>
+  new Option(
+    '--via <way>',
+    'the console, which always works, or SSH; auto: SSH where it answers with its pinned host key',
+  )
+    .choices(['console', 'ssh', 'auto'] as const)
+    .default('console' as const)
+
 export function guestCommands(program: Command) {
-  const guest = program.command('guest').description('configuration of the VyOS in a VM, over its console')
+  const guest = program.command('guest').description('configuration of the VyOS in a VM, over its console or by SSH')
   command(guest, 'plan <name>')
     .description('show the commands that `guest apply` would send: the difference to what is active')
     .option(...fileOption)
+    .addOption(viaOption())
     .addOption(connectOption())
     .addHelpText('after', '\nExample:\n  $ vmr guest plan r1 --file net.yaml')
     .action((name, options) =>
@@ -19,6 +28,7 @@ export function guestCommands(program: Command) {
     .option(...fileOption)
     .option('--dry-run', 'show the commands and change nothing')
     .option('--save', 'also write the configuration to the guest’s disk, so that it outlasts a restart')
+    .addOption(viaOption())
     .addOption(connectOption())
     .addHelpText(
       'after',
@@ -39,6 +49,7 @@ net.yaml:
     )
   command(guest, 'show <name>')
     .description('show its active configuration as set commands, without passwords and keys')
+    .addOption(viaOption())
     .addOption(connectOption())
     .addHelpText('after', '\nExample:\n  $ vmr guest show r1 | grep eth0')
     .action((name, options) =>
@@ -48,6 +59,7 @@ net.yaml:
     .description('take back all that vmr has set in the guest; what others set stays')
     .option('--dry-run', 'show the commands and change nothing')
     .option('--save', 'also write the configuration to the guest’s disk')
+    .addOption(viaOption())
     .addOption(connectOption())
     .addHelpText('after', '\nExample:\n  $ vmr guest reset r1 --dry-run')
     .action((name, options) =>

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import type { ErrorCode } from '../../errors/codes.ts'
 import { isVmrError, VmrError } from '../../errors/vmr-error.ts'
 import { throwIfAborted } from '../../shell/abort.ts'
 import { runChecked, type Shell } from '../../shell/shell.ts'
@@ -99,9 +100,11 @@ async function runTransaction(
   return report
 }
 
+const lost: ReadonlySet<ErrorCode> = new Set(['GUEST_CONSOLE_LOST', 'GUEST_SSH_LOST', 'TIMED_OUT'])
+
 /** The guest was lost while it changed: the script in it goes on, and commits as a whole. */
 function inDoubt(error: unknown): unknown {
-  if (!isVmrError(error) || (error.code !== 'GUEST_CONSOLE_LOST' && error.code !== 'TIMED_OUT')) return error
+  if (!isVmrError(error) || !lost.has(error.code)) return error
   return new VmrError(
     error.code,
     `${error.message}\nIts configuration was being changed: all of the change is active, or none of it.`,

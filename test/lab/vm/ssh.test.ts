@@ -49,6 +49,29 @@ describe('`vmr vm ssh`', function () {
     assert.deepEqual([linux.stdout, linux.exitCode], ['a  b|/home/vyos|', 7])
   })
 
+  it('carries a configuration to the guest as its console does, which both can take back', async () => {
+    const file = join(folder, 'net.yaml')
+    await writeFile(file, 'ethernets: { eth1: { mtu: 1400, vlans: { "10": { addresses: [10.9.8.1/24] } } } }\n')
+    const guest = async (command: string, ...more: readonly string[]) => {
+      const argv = ['env', `VMR_STATE_DIR=${folder}`, process.execPath, 'dist/cli.js', 'guest', command, name, '--json']
+      const { stdout, stderr, exitCode } = await localShell.run([...argv, ...more], { timeoutMs: 60_000 })
+      assert.equal(exitCode, 0, stderr)
+      return (JSON.parse(stdout) as { readonly commands: readonly string[] }).commands
+    }
+    const before = await guest('show', '--via', 'ssh')
+    const planned = await guest('plan', '--file', file)
+    assert.deepEqual(await guest('plan', '--file', file, '--via', 'ssh'), planned)
+    assert.deepEqual(await guest('apply', '--file', file, '--via', 'ssh'), planned)
+    assert.deepEqual(await guest('apply', '--file', file, '--via', 'auto'), [])
+    const after = await guest('show')
+    for (const command of planned) assert.ok(after.includes(command), `${command} in ${after}`)
+    await guest('reset')
+    // The addresses that it was made with are vmr's too.
+    const ofVmr = (commands: readonly string[]) => commands.filter((line) => !/ethernet eth\d address/.test(line))
+    assert.deepEqual(ofVmr(await guest('show')), ofVmr(before))
+    await guest('apply')
+  })
+
   it('refuses a host key that is not the pinned one, until it is pinned anew over the console', async () => {
     const pinned = await readFile(knownHosts(), 'utf8')
     await writeFile(
