@@ -173,7 +173,7 @@ describe('a guest’s shell by SSH', function () {
       await assert.rejects(connectSsh(wrong), hasCode('GUEST_HOST_KEY_CHANGED'))
   })
 
-  it('refuses a changed host key with both fingerprints; `auto` takes the console then', async () => {
+  it('refuses a changed host key with both fingerprints, by `auto` too; without any `auto` takes the console', async () => {
     const file = knownHostsFile(vm.name)
     const pinned = await readFile(file, 'utf8')
     await writeFile(
@@ -181,13 +181,15 @@ describe('a guest’s shell by SSH', function () {
       pinned.replace(/(AAAA.{40})./, (_all, start: string) => `${start}z`),
     )
     try {
-      await assert.rejects(
-        openGuestShell(vm.connection, await vm.find(), { via: 'ssh', signal }),
-        (error) =>
-          isVmrError(error) &&
-          error.code === 'GUEST_HOST_KEY_CHANGED' &&
-          error.message.match(/SHA256:\S{43}/g)?.length === 2,
-      )
+      for (const via of ['ssh', 'auto'] as const)
+        await assert.rejects(
+          openGuestShell(vm.connection, await vm.find(), { via, signal }),
+          (error) =>
+            isVmrError(error) &&
+            error.code === 'GUEST_HOST_KEY_CHANGED' &&
+            error.message.match(/SHA256:\S{43}/g)?.length === 2,
+        )
+      await writeFile(file, '')
       await vm.closeConsole()
       const opened = await openGuestShell(vm.connection, await vm.find(), { via: 'auto', signal })
       assert.equal(opened.via, 'console')
