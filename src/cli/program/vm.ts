@@ -240,6 +240,7 @@ Examples:
     )
   command(vm, 'events [name]')
     .description('what happens to VMs, as it happens, until Ctrl-C; with --json one object a line')
+    .option('--follow', 'the same: it ends only with Ctrl-C')
     .addOption(connectOption())
     .addHelpText('after', '\nExample:\n  $ vmr vm events r1 --json')
     .action((name, options) =>
