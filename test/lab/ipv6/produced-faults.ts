@@ -170,7 +170,7 @@ export const onBridge: readonly ProducedFault[] = [
   },
   {
     title: 'the guest’s addresses were found to be duplicates',
-    expected: 'address-duplicate',
+    expected: 'dad-failed',
     at: /^r1 eth0/,
     selection: inward6,
     make: async (lab) => {
