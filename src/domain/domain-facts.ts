@@ -19,6 +19,8 @@ export interface NicFacts {
   /** The source mode of type direct; libvirt's own default is vepa. */
   readonly macvtapMode: 'bridge' | 'vepa' | 'private' | 'passthrough' | undefined
   readonly openVSwitch: boolean
+  /** What type user goes through: passt; undefined is QEMU's own. */
+  readonly backend: string | undefined
   /** trustGuestRxFilters='yes', whether or not this type heeds it. */
   readonly trustGuestRxFilters: boolean
   /** The tap or macvtap on the host: live XML only, or where a definition fixes it. */
@@ -133,6 +135,7 @@ export function nicFacts(nic: XmlElement, index: number): NicFacts {
     source: attribute && source?.attributes[attribute],
     macvtapMode: type === 'direct' ? macvtapMode(source?.attributes.mode) : undefined,
     openVSwitch: virtualPort === 'openvswitch',
+    backend: firstChild(nic, 'backend')?.attributes.type,
     trustGuestRxFilters: nic.attributes.trustGuestRxFilters === 'yes',
     target: firstChild(nic, 'target')?.attributes.dev,
     alias: firstChild(nic, 'alias')?.attributes.name,

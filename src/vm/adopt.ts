@@ -54,6 +54,7 @@ function modeOf(nic: NicFacts, { modes }: NicModes): NicMode {
       own.type === nic.type &&
       own.macvtapMode === nic.macvtapMode &&
       own.openVSwitch === nic.openVSwitch &&
+      own.backend === nic.backend &&
       own.trustGuestRxFilters === nic.trustGuestRxFilters
     )
   })

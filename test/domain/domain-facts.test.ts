@@ -97,6 +97,7 @@ describe('Facts of a domain', () => {
       source: 'enp1s0',
       macvtapMode: 'passthrough',
       openVSwitch: false,
+      backend: undefined,
       trustGuestRxFilters: true,
       target: 'macvtap5',
       alias: 'net0',
