@@ -15,22 +15,38 @@ const printable = (maxLength: number) =>
 /** PATH_MAX is 4096 with its final NUL (linux/limits.h). */
 const pathSchema = printable(4095).describe('A file; a relative path counts from the directory of this definition.')
 
-const imageNamePattern = /^[a-z][a-z0-9-]{0,40}$/
+/** The lab router's image, which vmr itself builds, by either of its names. */
+const builtImages: readonly string[] = ['lab', 'lab-router']
 
-/** An image that vmr builds has a name without slash and dot; anything else is a file. */
+/** Names are told from files by the lack of a slash and of .qcow2 at their end. */
+const imageNameSchema = z
+  .string()
+  .regex(
+    /^(?!.*\.(?:qcow2|iso|img|raw)$)[a-z0-9](?:[a-z0-9_-]|\.(?!\.|$)){0,62}$/,
+    'must be the name of an image, such as lab-router',
+  )
+
+/** What an image that is imported can be called. */
+export const storedImageNameSchema = imageNameSchema.refine(
+  (name) => !builtImages.includes(name),
+  'must not be lab or lab-router, which is the image that vmr builds',
+)
+
 const imageSchema = z.union([
-  z
-    .string()
-    .regex(imageNamePattern, 'must be the name of an image, such as lab-router')
-    .describe('An image that vmr itself builds (`vmr image build`).'),
+  imageNameSchema.describe('An image of `vmr image list`: one that was imported, or `lab`, which vmr builds.'),
   pathSchema
     .regex(/\/|\.qcow2$/, 'must be the path of a qcow2 image, with a slash or ending in .qcow2')
     .describe('A qcow2 image to boot from: short for the first of disks, with this base.'),
 ])
 
-/** Whether `image` is the name of one that vmr builds; else it is a file's. */
+/** Whether `image` is the one that vmr builds; else it is a stored one's name, or a file's. */
 export function isBuiltImage(image: string): boolean {
-  return imageNamePattern.test(image)
+  return builtImages.includes(image)
+}
+
+/** Whether `image` names a stored one; else it is built, or a file. */
+export function isStoredImage(image: string): boolean {
+  return storedImageNameSchema.safeParse(image).success
 }
 
 const nicModeNameSchema = z
@@ -251,7 +267,7 @@ export const domainDefinitionSchema = z
       .describe('Memory from huge pages, which the host must have reserved.'),
     firmware: firmwareSchema.default('bios'),
 
-    image: imageSchema.optional().describe('What boots: an image that vmr builds, by name, or a qcow2 file.'),
+    image: imageSchema.optional().describe('What boots: an image of `vmr image list`, or a qcow2 file.'),
     kernel: z
       .strictObject({
         file: pathSchema,

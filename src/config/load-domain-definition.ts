@@ -1,13 +1,20 @@
 import { basename, dirname, isAbsolute, join } from 'node:path'
-import { type DomainDefinition, diskSchema, domainDefinitionSchema, isBuiltImage } from './domain-definition.ts'
+import {
+  type DomainDefinition,
+  diskSchema,
+  domainDefinitionSchema,
+  isBuiltImage,
+  isStoredImage,
+} from './domain-definition.ts'
 import { configDirectories, findYaml } from './find-config-file.ts'
 import { loadYaml } from './load-yaml.ts'
+import { storedDisk } from './paths.ts'
 
 export interface LoadedDomainDefinition {
   /** What it is called: the file's name without directory and .yaml. */
   readonly name: string
   readonly file: string
-  /** Its files are absolute paths, and an image that is a file is the first of its disks. */
+  /** Its files are absolute paths, and an image that is stored or a file is the base of the first of its disks. */
   readonly definition: DomainDefinition
 }
 
@@ -31,8 +38,10 @@ export async function loadDomainDefinition(
 
 function withImageAsDisk(definition: DomainDefinition): DomainDefinition {
   const { image, ...rest } = definition
-  if (image === undefined || isBuiltImage(image)) return definition
-  return { ...rest, disks: [diskSchema.parse({ base: image }), ...definition.disks] }
+  if (image === undefined) return definition
+  if (isBuiltImage(image)) return { ...definition, image: 'lab-router' }
+  const base = isStoredImage(image) ? storedDisk(image) : image
+  return { ...rest, disks: [diskSchema.parse({ base }), ...definition.disks] }
 }
 
 function withAbsolutePaths(definition: DomainDefinition, directory: string): DomainDefinition {

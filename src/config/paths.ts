@@ -17,6 +17,16 @@ export function cacheDirectory(): string {
   return resolve(process.env.VMR_CACHE_DIR || (isRoot() ? '/var/cache/vmr' : xdg().cache))
 }
 
+/** Where images are kept that were imported: `image: NAME` names a folder in it. */
+export function imagesDirectory(): string {
+  return join(stateDirectory(), 'images')
+}
+
+/** The disk of a stored image. It is only read: VMs write to overlays on it. */
+export function storedDisk(name: string): string {
+  return join(imagesDirectory(), name, 'disk.qcow2')
+}
+
 export function journalDirectory(): string {
   return join(stateDirectory(), 'undo')
 }

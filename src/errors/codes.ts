@@ -56,6 +56,9 @@ export const errorCodes = {
   IMAGE_NOT_FOUND: 7,
   IMAGE_INVALID: 7,
   IMAGE_BUILD_FAILED: 7,
+  IMAGE_EXISTS: 7,
+  IMAGE_IN_USE: 7,
+  IMAGE_INSTALL_FAILED: 7,
 
   // Measurements and their results.
   MEASUREMENT_FAILED: 8,

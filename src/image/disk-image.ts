@@ -1,6 +1,7 @@
 import { open } from 'node:fs/promises'
-import { isAbsolute } from 'node:path'
+import { basename, dirname, isAbsolute } from 'node:path'
 import { z } from 'zod'
+import { storedDisk } from '../config/paths.ts'
 import { isVmrError, VmrError } from '../errors/vmr-error.ts'
 import { hasErrno } from '../errors/write-error.ts'
 import type { Shell } from '../shell/shell.ts'
@@ -179,14 +180,47 @@ async function readHead(file: string): Promise<{ readonly bytes: Buffer; readonl
   }
 }
 
+/**
+ * Whether a file is an ISO image: the identifier of the first volume descriptor, in sector 16 (ECMA-119 8.1.3).
+ *
+ * @throws VmrError IMAGE_NOT_FOUND, IMAGE_INVALID when it cannot be read.
+ */
+export async function isIsoImage(file: string): Promise<boolean> {
+  const identifier = Buffer.alloc(5)
+  try {
+    const handle = await open(file, 'r')
+    try {
+      await handle.read(identifier, 0, identifier.length, 16 * 2048 + 1)
+    } finally {
+      await handle.close()
+    }
+  } catch (error) {
+    throw unreadable(file, error)
+  }
+  return identifier.toString('latin1') === 'CD001'
+}
+
 /** Why a file that a VM shall boot from cannot be read: IMAGE_NOT_FOUND or IMAGE_INVALID. */
 export function unreadable(file: string, error: unknown): VmrError {
-  if (hasErrno(error, 'ENOENT') || hasErrno(error, 'ENOTDIR'))
+  if (hasErrno(error, 'ENOENT') || hasErrno(error, 'ENOTDIR')) {
+    const stored = storedName(file)
+    if (stored !== undefined)
+      return new VmrError('IMAGE_NOT_FOUND', `there is no image ${stored}`, {
+        hint: `See \`vmr image list\`, or import one: vmr image import FILE --name ${stored}`,
+        cause: error,
+      })
     return new VmrError('IMAGE_NOT_FOUND', `there is no ${file}`, { hint: 'Check the path.', cause: error })
+  }
   return new VmrError('IMAGE_INVALID', `${file} cannot be read: ${error instanceof Error ? error.message : error}`, {
     hint: 'Name a file that you may read.',
     cause: error,
   })
+}
+
+/** The name of the stored image whose disk this file is. */
+function storedName(file: string): string | undefined {
+  const name = basename(dirname(file))
+  return file === storedDisk(name) ? name : undefined
 }
 
 function invalid(file: string, why: string, hint: string): VmrError {

@@ -1,5 +1,5 @@
 import { constants } from 'node:fs'
-import { access, open, stat, writeFile } from 'node:fs/promises'
+import { access, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { DomainDefinition } from '../config/domain-definition.ts'
 import { readConfigText } from '../config/load-yaml.ts'
@@ -7,7 +7,7 @@ import type { BackingFile, DirectKernel, ResolvedCdrom, ResolvedDisk } from '../
 import { isVmrError, VmrError } from '../errors/vmr-error.ts'
 import { hasErrno, writeError } from '../errors/write-error.ts'
 import { cloudInitSeed } from '../image/cloud-init-seed.ts'
-import { type DiskFormat, type DiskImage, inspectDiskImage, unreadable } from '../image/disk-image.ts'
+import { type DiskFormat, type DiskImage, inspectDiskImage, isIsoImage, unreadable } from '../image/disk-image.ts'
 import { runChecked, type Shell } from '../shell/shell.ts'
 import type { Journal } from '../undo/journal.ts'
 
@@ -57,7 +57,8 @@ export async function planStorage(request: StorageRequest): Promise<PlannedStora
   for (const file of [kernel?.file, kernel?.initrd]) if (file !== undefined) await checkReadable(file)
   if (typeof firmware === 'object')
     for (const file of [firmware.loader, firmware.nvramTemplate]) await checkReadable(file)
-  if (cdrom !== undefined) await checkIso(cdrom)
+  if (cdrom !== undefined && !(await isIsoImage(cdrom)))
+    throw new VmrError('IMAGE_INVALID', `${cdrom} is no ISO image`, { hint: 'Name an ISO image.' })
   const disks: { readonly disk: ResolvedDisk; readonly toMake: readonly StorageFile[] }[] = []
   for (const [index, disk] of definition.disks.entries()) disks.push(await planDisk(disk, index, request))
   const seed = await planSeed(request)
@@ -215,21 +216,4 @@ async function checkReadable(file: string): Promise<void> {
   } catch (error) {
     throw unreadable(file, error)
   }
-}
-
-/** ECMA-119 8.1.3: the identifier of the first volume descriptor, in sector 16. */
-async function checkIso(file: string): Promise<void> {
-  const identifier = Buffer.alloc(5)
-  try {
-    const handle = await open(file, 'r')
-    try {
-      await handle.read(identifier, 0, identifier.length, 16 * 2048 + 1)
-    } finally {
-      await handle.close()
-    }
-  } catch (error) {
-    throw unreadable(file, error)
-  }
-  if (identifier.toString('latin1') !== 'CD001')
-    throw new VmrError('IMAGE_INVALID', `${file} is no ISO image`, { hint: 'Name an ISO image as cdrom.' })
 }

@@ -1,5 +1,5 @@
 import packageJson from '../../../package.json' with { type: 'json' }
-import { loadDomainDefinition } from '../../config/load-domain-definition.ts'
+import { loadBootedDefinition } from '../../config/booted-definition.ts'
 import { withNicOptions } from '../../config/nic-options.ts'
 import { journalDirectory } from '../../config/paths.ts'
 import { checkVmName } from '../../config/vm-name.ts'
@@ -26,7 +26,9 @@ interface VmCreateOptions {
   readonly json?: true | undefined
   readonly nic: string
   readonly nicOption?: readonly string[] | undefined
-  readonly domain: string
+  readonly domain?: string | undefined
+  readonly image?: string | undefined
+  readonly iso?: string | undefined
   readonly testbed: string
   readonly accel: 'auto' | Accelerator
   readonly connect: string
@@ -43,7 +45,7 @@ export async function vmCreate(
   checkVmName(name)
   const modes = await loadNicModes()
   for (const warning of findNicMode(modes, options.nic).warnings) terminal.warn(warning)
-  const loaded = await loadDomainDefinition(options.domain)
+  const loaded = await loadBootedDefinition(options)
   const definition = { ...loaded, definition: withNicOptions(loaded.definition, options.nicOption ?? []) }
   const testbed = await loadTestbed(options.testbed)
   const outcome = await withProgress(terminal, name, async (report) => {

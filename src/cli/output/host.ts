@@ -33,6 +33,23 @@ const finding = z.object({
   fix: z.object({ words: z.string(), commands: list(words) }).optional(),
 })
 
+const storedImage = z.object({
+  name: z.string(),
+  file: z.string().describe('the disk; VMs write to overlays on it'),
+  source: z.object({
+    kind: z.enum(['disk', 'installer']),
+    file: z.string(),
+    bytes: z.number(),
+    sha256: z.string(),
+    signedBy: z.string().optional().describe('the key of a signature that was checked'),
+  }),
+  release: z.string().optional().describe('as the guest names itself, if vmr has booted it'),
+  bytes: z.number(),
+  virtualBytes: z.number().describe('size of the disk as a guest sees it'),
+  sha256: z.string().describe('of the disk'),
+  importedAt: z.string(),
+})
+
 /** What the commands about the host, the lab, images and interface modes print with --json, by the command's words. */
 export const hostOutputs = {
   'nic list': z.object({
@@ -46,6 +63,24 @@ export const hostOutputs = {
     libvirt: z.string().nullable(),
     xml: z.string(),
   }),
+  'image import': z.union([
+    storedImage,
+    z
+      .object({ name: z.string(), kind: z.enum(['disk', 'installer']), file: z.string(), bytes: z.number() })
+      .describe('with --dry-run'),
+  ]),
+  'image list': list(
+    z.union([
+      z.object({ name: z.literal('lab'), kind: z.literal('built'), digest: z.string() }),
+      storedImage.extend({ kind: z.literal('stored') }),
+    ]),
+  ),
+  'image show': storedImage,
+  'image verify': list(z.object({ name: z.string(), intact: z.boolean(), problem: z.string().optional() })),
+  'image delete': z.union([
+    z.object({ name: z.string(), removed: z.string() }),
+    z.object({ name: z.string(), wouldRemove: z.string() }).describe('with --dry-run'),
+  ]),
   'image build': z.object({
     kind: z.literal('lab-router'),
     kernel: z.string(),

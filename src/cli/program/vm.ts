@@ -12,7 +12,13 @@ export function vmCommands(program: Command) {
       'a field of one NIC, over what the definition says; may be repeated',
       (value, before: readonly string[] = []) => [...before, value],
     )
-    .option('--domain <name>', 'VM definition: a file under domains', 'lab-router')
+    .option('--domain <name>', 'VM definition: a file under domains; default: lab-router, vyos with --image or --iso')
+    .addOption(
+      new Option('--image <name>', 'what boots instead: an image of `vmr image list`, or a qcow2 file').conflicts(
+        'iso',
+      ),
+    )
+    .option('--iso <file>', 'boot a live ISO, without a disk: for a trial without an installation')
     .option('--testbed <name>', 'where it runs: a file under testbeds', 'lab')
     .addOption(acceleratorOption())
     .addOption(connectOption())
@@ -20,7 +26,7 @@ export function vmCommands(program: Command) {
     .option('--dry-run', 'print the domain XML and change nothing')
     .addHelpText(
       'after',
-      '\nExamples:\n  $ vmr vm create r1 --nic macvtap-trust\n  $ vmr vm create r1 --nic-option eth0.mtu=1400 --nic-option eth1.link=down',
+      '\nExamples:\n  $ vmr vm create r1 --nic macvtap-trust\n  $ vmr vm create r1 --nic-option eth0.mtu=1400 --nic-option eth1.link=down\n  $ vmr vm create r1 --image vyos-1.4.1 --nic macvtap\n  $ vmr vm create trial --iso vyos-1.4.1-amd64.iso',
     )
     .action((name, options) =>
       runCommand(options, async (context) =>

@@ -21,6 +21,8 @@ const packageOfTool: Readonly<Record<string, string>> = {
   'qemu-system-x86_64': 'qemu-system-x86',
   'ovs-vsctl': 'openvswitch-switch',
   nft: 'nftables',
+  minisign: 'minisign',
+  gpg: 'gnupg',
 }
 
 /** Debian leaves these out of a user's PATH; `ip`, `tc` and `sysctl` live there. */

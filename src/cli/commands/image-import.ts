@@ -1,0 +1,80 @@
+import { journalDirectory } from '../../config/paths.ts'
+import type { Accelerator } from '../../domain/domain-xml.ts'
+import { VmrError } from '../../errors/vmr-error.ts'
+import { digestOf } from '../../image/digest.ts'
+import { checkSource, importImage, planImport } from '../../image/import-image.ts'
+import { localShell } from '../../shell/local.ts'
+import { openJournal } from '../../undo/journal.ts'
+import { withUndo } from '../../undo/undo-all.ts'
+import { undoExecutors } from '../../vm/domain-undo.ts'
+import type { CommandContext, CommandStatus } from '../context.ts'
+import { withProgress } from '../progress.ts'
+import { describeImage, gibibytes } from './image-list.ts'
+
+interface ImageImportOptions {
+  readonly json?: true | undefined
+  readonly name?: string | undefined
+  readonly sha256?: string | undefined
+  readonly signature?: string | undefined
+  readonly key?: string | undefined
+  readonly diskSize: string
+  readonly accel: 'auto' | Accelerator
+  readonly connect: string
+  readonly dryRun?: true | undefined
+}
+
+export async function imageImport(
+  { terminal, signal }: CommandContext,
+  file: string,
+  options: ImageImportOptions,
+): Promise<CommandStatus> {
+  const { name, sha256, json } = options
+  if (sha256 !== undefined && !/^[0-9A-Fa-f]{64}$/.test(sha256))
+    throw new VmrError('USAGE', '--sha256 takes 64 hexadecimal digits', { hint: `sha256sum ${file}` })
+  const signature = signatureOf(options)
+  const request = { file, name, sha256, signature }
+  if (options.dryRun) {
+    const plan = await withProgress(terminal, 'looking at it', async (onProgress) => {
+      const tools = { shell: localShell, signal, onProgress }
+      const planned = await planImport(request, tools)
+      if (sha256 !== undefined || signature !== undefined)
+        await checkSource(planned, await digestOf(planned.file, { signal }), planned.file, tools)
+      return planned
+    })
+    const what = plan.kind === 'disk' ? 'copied' : 'booted, and what it installs stored'
+    if (json) terminal.json<'image import'>({ name: plan.name, kind: plan.kind, file: plan.file, bytes: plan.bytes })
+    else terminal.result(`would import ${plan.name}: ${plan.file}, ${gibibytes(plan.bytes)}, would be ${what}`)
+    return undefined
+  }
+  const image = await withProgress(terminal, `importing ${file}`, async (onProgress) => {
+    const tools = { shell: localShell, signal, onProgress }
+    const plan = await planImport(request, tools)
+    const journal = await openJournal({ directory: journalDirectory(), purpose: `image import ${plan.name}` })
+    return withUndo(journal, { executors: undoExecutors }, (tracked) =>
+      importImage(plan, {
+        ...tools,
+        journal: tracked,
+        install: () => {
+          throw new VmrError('IMAGE_INVALID', `${plan.file} is an installer`, {
+            hint: 'Install it first, and import the disk: vmr image import vyos.qcow2',
+          })
+        },
+      }),
+    )
+  })
+  if (json) terminal.json<'image import'>(image)
+  else {
+    for (const line of describeImage(image)) terminal.result(line)
+    terminal.result(`a VM of it: vmr vm create r1 --image ${image.name}`)
+  }
+  return undefined
+}
+
+function signatureOf({ signature, key }: ImageImportOptions) {
+  if (signature === undefined && key === undefined) return undefined
+  if (signature === undefined || key === undefined)
+    throw new VmrError('USAGE', '--signature and --key go together', {
+      hint: 'A signature proves nothing without the key that it must be of: --signature vyos.iso.minisig --key vyos.pub',
+    })
+  return { signature, key }
+}
