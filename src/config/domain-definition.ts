@@ -66,7 +66,7 @@ const units: Readonly<Record<string, number>> = { KiB: 1, MiB: 1024, GiB: 1024 *
 const sizePattern = /^([1-9]\d{0,9}) ?(KiB|MiB|GiB|TiB)$/
 
 /** "512 MiB" -> KiB. */
-const sizeSchema = z
+export const sizeSchema = z
   .string()
   .regex(sizePattern, 'must be a size such as 512 MiB or 8 GiB')
   .transform((text) => {

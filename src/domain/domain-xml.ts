@@ -198,7 +198,7 @@ function secureBoot(definition: DomainDefinition): boolean {
   return typeof definition.firmware === 'object' && definition.firmware.secureBoot
 }
 
-function osElement({ skeleton, definition, kernel, nvram }: DomainSpec): XmlElement {
+function osElement({ skeleton, definition, kernel, nvram, cdroms = [] }: DomainSpec): XmlElement {
   const own = firstChild(skeleton, 'os') ?? element('os')
   const type = withAttributes(firstChild(own, 'type') ?? element('type', { arch: 'x86_64' }, ['hvm']), {
     machine: definition.machine,
@@ -219,6 +219,9 @@ function osElement({ skeleton, definition, kernel, nvram }: DomainSpec): XmlElem
       element('nvram', { template: firmware.nvramTemplate }, nvram === undefined ? [] : [nvram]),
     )
   }
+  // There is no screen: without this the menu of an installer's boot loader, and its wait for a key, is seen by nobody.
+  if (kernel === undefined && firmware === 'bios' && cdroms.some(({ bootable }) => bootable))
+    return append(os, element('bios', { useserial: 'yes' }))
   if (kernel === undefined) return os
   return append(
     os,
@@ -274,8 +277,12 @@ function devicesElement(spec: DomainSpec): XmlElement {
   const { definition } = spec
   const own = firstChild(spec.skeleton, 'devices') ?? element('devices')
   const devices = spec.serialLog === undefined ? own : withSerialLog(own, spec.serialLog)
+  const usesScsi = spec.cdroms?.length || spec.disks?.some(({ bus }) => bus === 'scsi')
   return append(
     devices,
+    // libvirt's own choice is an LSI adapter, for which neither VyOS nor Debian's cloud kernel has a driver; the latter
+    // has none for AHCI either, where a SATA drive would be.
+    usesScsi ? element('controller', { type: 'scsi', index: 0, model: 'virtio-scsi' }) : undefined,
     ...diskElements(spec),
     ...spec.nics.map(nicElement),
     definition.rng
@@ -299,15 +306,13 @@ function withSerialLog(devices: XmlElement, file: string): XmlElement {
 const targetPrefixes = { virtio: 'vd', scsi: 'sd', sata: 'sd', ide: 'hd', usb: 'sd' } as const
 
 function diskElements(spec: DomainSpec): readonly XmlChild[] {
-  const { definition, disks = [], cdroms = [] } = spec
+  const { disks = [], cdroms = [] } = spec
   const used = new Map<string, number>()
   const nextTarget = (prefix: string) => {
     const index = used.get(prefix) ?? 0
     used.set(prefix, index + 1)
     return `${prefix}${String.fromCharCode('a'.charCodeAt(0) + index)}`
   }
-  // q35 has SATA and no IDE, pc the other way round.
-  const cdromBus = /^(?:q35|pc-q35-)/.test(definition.machine) ? 'sata' : 'ide'
   const nextBootOrder = bootOrders(spec)
   return [
     ...disks.map((disk) =>
@@ -317,7 +322,7 @@ function diskElements(spec: DomainSpec): readonly XmlChild[] {
       element('disk', { type: 'file', device: 'cdrom' }, [
         element('driver', { name: 'qemu', type: 'raw' }),
         sourceElement({ file, keepOwner }),
-        element('target', { dev: nextTarget(targetPrefixes[cdromBus]), bus: cdromBus }),
+        element('target', { dev: nextTarget(targetPrefixes.scsi), bus: 'scsi' }),
         element('readonly'),
         bootElement(bootable ? nextBootOrder?.() : undefined),
       ]),

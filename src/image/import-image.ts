@@ -1,4 +1,4 @@
-import { mkdir, open, rename, stat, writeFile } from 'node:fs/promises'
+import { mkdir, open, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { basename, join, resolve } from 'node:path'
 import { imagesDirectory } from '../config/paths.ts'
 import { VmrError } from '../errors/vmr-error.ts'
@@ -110,12 +110,12 @@ export async function importImage(
       signal,
       onProgress: (bytes: number) => onProgress(`${activity} ${percent(bytes, plan.bytes)}`),
     })
-    const source =
-      kind === 'disk'
-        ? await copyWithDigest(file, disk, reading('copying'))
-        : await digestOf(file, reading('reading the installer'))
-    const signedBy = await checkSource(plan, source, kind === 'disk' ? disk : file, tools)
-    const installed = kind === 'installer' ? await install(file, disk) : undefined
+    // What was checked is what boots: a copy that nobody changes meanwhile, where QEMU may read it.
+    const copy = kind === 'disk' ? disk : join(staging, 'installer.iso')
+    const source = await copyWithDigest(file, copy, reading('copying'))
+    const signedBy = await checkSource(plan, source, copy, tools)
+    const installed = kind === 'installer' ? await install(copy, disk) : undefined
+    if (kind === 'installer') await rm(copy)
     const { virtualBytes } = await inspectDiskImage(disk, 'qcow2', { allowBackingFile: false, shell, signal })
     const stored = kind === 'disk' ? source : await digestOf(disk, { signal })
     const manifest: ImageManifest = {
@@ -138,20 +138,21 @@ async function publish(staging: string, folder: string, manifest: ImageManifest)
   const path = join(staging, manifestFile)
   try {
     await writeFile(path, `${JSON.stringify(manifest, null, 2)}\n`, { flush: true })
-    await syncDirectory(staging)
+    await sync(join(staging, 'disk.qcow2'))
+    await sync(staging)
     await rename(staging, folder)
-    await syncDirectory(imagesDirectory())
+    await sync(imagesDirectory())
   } catch (error) {
     throw writeError(folder, error, { permission: 'Run vmr as root.' })
   }
 }
 
-async function syncDirectory(path: string): Promise<void> {
-  const directory = await open(path, 'r')
+async function sync(path: string): Promise<void> {
+  const handle = await open(path, 'r')
   try {
-    await directory.sync()
+    await handle.sync()
   } finally {
-    await directory.close()
+    await handle.close()
   }
 }
 

@@ -1,5 +1,5 @@
 import { readdir, realpath } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { z } from 'zod'
 import { stateDirectory } from '../config/paths.ts'
 import { readDomainFacts } from '../domain/domain-facts.ts'
@@ -11,7 +11,7 @@ import { withLibvirt } from './libvirt-failure.ts'
 const chainSchema = z.array(z.object({ filename: z.string().max(4096) })).max(64)
 
 export interface ImageUse {
-  /** The domain, or the file where no domain is known to have it. */
+  /** The domain, or the folder among vmr's where no domain is known to have it. */
   readonly user: string
   readonly file: string
 }
@@ -29,7 +29,7 @@ export async function usersOfImage(
 ): Promise<readonly ImageUse[]> {
   const wanted = await canonical(image)
   const disks = new Map<string, string>()
-  for (const file of await ownOverlays()) disks.set(file, file)
+  for (const file of await ownOverlays()) disks.set(file, basename(dirname(file)))
   const uses: ImageUse[] = []
   for (const domain of await withLibvirt('listing domains', () => connection.listAllDomains({ signal }))) {
     const xml = await withLibvirt(`reading the XML of ${domain.name}`, () =>

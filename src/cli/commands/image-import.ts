@@ -1,3 +1,5 @@
+import packageJson from '../../../package.json' with { type: 'json' }
+import { sizeSchema } from '../../config/domain-definition.ts'
 import { journalDirectory } from '../../config/paths.ts'
 import type { Accelerator } from '../../domain/domain-xml.ts'
 import { VmrError } from '../../errors/vmr-error.ts'
@@ -7,6 +9,9 @@ import { localShell } from '../../shell/local.ts'
 import { openJournal } from '../../undo/journal.ts'
 import { withUndo } from '../../undo/undo-all.ts'
 import { undoExecutors } from '../../vm/domain-undo.ts'
+import { withConnection } from '../../vm/host.ts'
+import { installImage } from '../../vm/install-image.ts'
+import { chooseAccelerator } from '../../vm/prepare-guest.ts'
 import type { CommandContext, CommandStatus } from '../context.ts'
 import { withProgress } from '../progress.ts'
 import { describeImage, gibibytes } from './image-list.ts'
@@ -32,6 +37,7 @@ export async function imageImport(
   if (sha256 !== undefined && !/^[0-9A-Fa-f]{64}$/.test(sha256))
     throw new VmrError('USAGE', '--sha256 takes 64 hexadecimal digits', { hint: `sha256sum ${file}` })
   const signature = signatureOf(options)
+  const diskBytes = diskSizeOf(options.diskSize)
   const request = { file, name, sha256, signature }
   if (options.dryRun) {
     const plan = await withProgress(terminal, 'looking at it', async (onProgress) => {
@@ -43,9 +49,10 @@ export async function imageImport(
     })
     const what = plan.kind === 'disk' ? 'copied' : 'booted, and what it installs stored'
     if (json) terminal.json<'image import'>({ name: plan.name, kind: plan.kind, file: plan.file, bytes: plan.bytes })
-    else terminal.result(`would import ${plan.name}: ${plan.file}, ${gibibytes(plan.bytes)}, would be ${what}`)
+    else terminal.result(`would import ${plan.name}: ${plan.file}, ${gibibytes(plan.bytes)}: it would be ${what}`)
     return undefined
   }
+  let configurationFailed = false
   const image = await withProgress(terminal, `importing ${file}`, async (onProgress) => {
     const tools = { shell: localShell, signal, onProgress }
     const plan = await planImport(request, tools)
@@ -54,14 +61,29 @@ export async function imageImport(
       importImage(plan, {
         ...tools,
         journal: tracked,
-        install: () => {
-          throw new VmrError('IMAGE_INVALID', `${plan.file} is an installer`, {
-            hint: 'Install it first, and import the disk: vmr image import vyos.qcow2',
-          })
+        install: async (iso, disk) => {
+          const { accelerator, reason } = await chooseAccelerator({ requested: options.accel, signal, onProgress })
+          onProgress(`making a VM for it (${accelerator}: ${reason})`)
+          return withConnection(
+            options.connect,
+            async (connection) => {
+              const installed = await installImage(connection, iso, disk, {
+                ...{ journal: tracked, signal, accelerator, onProgress, diskBytes },
+                vmrVersion: packageJson.version,
+              })
+              configurationFailed = installed.configurationFailed
+              return { release: installed.release }
+            },
+            signal,
+          )
         },
       }),
     )
   })
+  if (configurationFailed)
+    terminal.warn(
+      `${image.name} says at its boot that its own factory configuration has errors: vmr vm logs shows which`,
+    )
   if (json) terminal.json<'image import'>(image)
   else {
     for (const line of describeImage(image)) terminal.result(line)
@@ -77,4 +99,18 @@ function signatureOf({ signature, key }: ImageImportOptions) {
       hint: 'A signature proves nothing without the key that it must be of: --signature vyos.iso.minisig --key vyos.pub',
     })
   return { signature, key }
+}
+
+const minDiskBytes = 2 * 1024 ** 3
+
+/** VyOS refuses less than 2 GB (CONST_MIN_DISK_SIZE in src/op_mode/image_installer.py). */
+function diskSizeOf(text: string): number {
+  const size = sizeSchema.safeParse(text)
+  if (!size.success)
+    throw new VmrError('USAGE', `--disk-size: ${size.error.issues[0]?.message}`, { hint: '--disk-size "10 GiB"' })
+  const bytes = size.data * 1024
+  if (bytes >= minDiskBytes) return bytes
+  throw new VmrError('USAGE', `--disk-size ${text}: VyOS installs itself on 2 GiB or more`, {
+    hint: 'The stored image takes no more room than what is in it.',
+  })
 }
