@@ -23,7 +23,6 @@ const questions: readonly (readonly [words: RegExp, reply: Reply])[] = [
   [/RAID-1 mirroring/, 'no'],
   [/^Would you like to use (?:this one|one of these)\?/, 'no'],
   [/^Would you like to (?:copy (?:data|the encrypted config) to the new image|copy SSH host keys)\?/, 'no'],
-  [/^Would you like to save (?:config information|SSH keys) from /, 'no'],
   [/^What would you like to name this image\?/, 'default'],
   [/^Which one should be used for installation\?/, 'default'],
   [/^Which file would you like as boot config\?/, 'default'],
@@ -32,8 +31,8 @@ const questions: readonly (readonly [words: RegExp, reply: Reply])[] = [
   [/^How big of a root partition should I create\?/, 'default'],
   [/^Which one should I copy to /, 'default'],
   [/^Which drive should GRUB modify the boot partition on\?/, 'default'],
-  [/^Please (?:enter a|confirm) password for the "?vyos"? user/i, 'password'],
-  [/^(?:Enter|Retype) (?:password for user '?vyos'?|vyos password):/, 'password'],
+  [/^Please (?:enter a|confirm) password for the "?vyos"? user(?::| \(Default: [^()]+\))$/, 'password'],
+  [/^(?:Enter|Retype) (?:password for user '?vyos'?|vyos password):$/, 'password'],
   [/^What console should be used by default\?/, 'serial'],
 ]
 
@@ -61,11 +60,11 @@ export function answerTo(standing: string, { password }: { readonly password: st
     case 'yes':
     case 'no':
       if (/\[[yn]\/[yn]\]$/i.test(question)) return plain(reply === 'yes' ? 'y' : 'n')
-      return /\(Yes\/No\)/.test(question) ? plain(reply === 'yes' ? 'Yes' : 'No') : { kind: 'unknown' }
+      return /\(Yes\/No\) \[(?:Yes|No)\]:$/.test(question) ? plain(reply === 'yes' ? 'Yes' : 'No') : { kind: 'unknown' }
     case 'default':
       return /\(Default: [^()]+\)$|\[[^\]]+\](?:MB)?:$/.test(question) ? plain('') : { kind: 'unknown' }
     case 'serial':
-      return /\bS: Serial\b/.test(question) ? plain('S') : { kind: 'unknown' }
+      return /\bS: Serial\b.*\(Default: [^()]+\)$/.test(question) ? plain('S') : { kind: 'unknown' }
     case 'password':
       return { kind: 'answer', text: password, secret: true }
     case undefined:

@@ -10,13 +10,13 @@ export interface InstallerOptions {
   readonly timeoutMs: number
   /** A question that stands this long unanswered is one that vmr does not know; an answer without echo was lost. */
   readonly questionMs: number
+  /** A question is read once nothing has followed for this long: a slow guest prints it in pieces. */
+  readonly settleMs: number
   readonly signal: AbortSignal
   /** What VyOS says it does. */
   readonly onProgress: (line: string) => void
 }
 
-/** A slow guest prints a question in pieces. */
-const settleMs = 300
 /** The same question again means that its answer was not taken: a password that lost a character, say. */
 const maxSameQuestion = 3
 const keptLines = 12
@@ -33,7 +33,7 @@ type Step =
  * without having installed; GUEST_COMMAND_TIMEOUT, GUEST_CONSOLE_LOST.
  */
 export async function runInstaller(console: Console, options: InstallerOptions): Promise<void> {
-  const { password, questionMs, signal, onProgress } = options
+  const { password, questionMs, settleMs, signal, onProgress } = options
   const deadline = performance.now() + options.timeoutMs
   const asked = new Map<string, number>()
   let said: string[] = []

@@ -41,6 +41,7 @@ export interface InstalledSystem {
 /** Copying a system of half a gigabyte, compressed, and making file systems; emulated, some twenty times as slow. */
 const dialogueLimitMs: Readonly<Record<Accelerator, number>> = { kvm: 900_000, tcg: 3_600_000 }
 const questionMs: Readonly<Record<Accelerator, number>> = { kvm: 20_000, tcg: 90_000 }
+const settleMs: Readonly<Record<Accelerator, number>> = { kvm: 100, tcg: 300 }
 const powerOffLimitMs: Readonly<Record<Accelerator, number>> = { kvm: 300_000, tcg: 900_000 }
 /** How often VyOS's own installation test repeats it: the first is lost at times (T5024). */
 const powerOffEveryMs = 10_000
@@ -89,6 +90,7 @@ export async function installImage(
       password: access.credentials.password,
       timeoutMs: dialogueLimitMs[accelerator],
       questionMs: questionMs[accelerator],
+      settleMs: settleMs[accelerator],
       signal,
       onProgress: (line) => onProgress('installing', line),
     })
