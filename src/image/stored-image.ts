@@ -45,8 +45,8 @@ export function checkImageName(name: string): string {
   const result = storedImageNameSchema.safeParse(name)
   if (result.success) return result.data
   const shown = JSON.stringify(name.length > 80 ? `${name.slice(0, 80)}…` : name)
-  throw new VmrError('NAME_INVALID', `${shown} cannot be the name of an image: it ${result.error.issues[0]?.message}`, {
-    hint: 'Lower-case letters, digits, single dots, - and _, without the ending of a file: vyos-1.4.1',
+  throw new VmrError('NAME_INVALID', `${shown} cannot be the name of an imported image`, {
+    hint: 'Lower-case letters, digits, single dots, - and _, without the ending of a file, as vyos-1.4.1; lab and lab-router are vmr’s own.',
   })
 }
 

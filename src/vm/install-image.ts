@@ -19,6 +19,7 @@ import type { Journal } from '../undo/journal.ts'
 import { bootGuest } from './boot.ts'
 import { guestAccess } from './guest-access.ts'
 import { withLibvirt } from './libvirt-failure.ts'
+import { destroyIfRunning } from './remove-domain.ts'
 import { makeEmptyDisk } from './storage.ts'
 
 export interface InstallOptions {
@@ -42,7 +43,7 @@ export interface InstalledSystem {
 const dialogueLimitMs: Readonly<Record<Accelerator, number>> = { kvm: 900_000, tcg: 3_600_000 }
 const questionMs: Readonly<Record<Accelerator, number>> = { kvm: 20_000, tcg: 90_000 }
 const settleMs: Readonly<Record<Accelerator, number>> = { kvm: 100, tcg: 300 }
-const powerOffLimitMs: Readonly<Record<Accelerator, number>> = { kvm: 300_000, tcg: 900_000 }
+const powerOffLimitMs: Readonly<Record<Accelerator, number>> = { kvm: 300_000, tcg: 600_000 }
 /** How often VyOS's own installation test repeats it: the first is lost at times (T5024). */
 const powerOffEveryMs = 10_000
 /** A live system unpacks itself while it runs, which takes longer than from a disk. */
@@ -95,7 +96,9 @@ export async function installImage(
       onProgress: (line) => onProgress('installing', line),
     })
     onProgress('switching the installer off')
-    await powerOff(connection, live, session, { limitMs: powerOffLimitMs[accelerator], signal })
+    // The installer has let go of the disk by then: a live system that does not go by itself loses nothing.
+    if (!(await powersOff(connection, live, session, { limitMs: powerOffLimitMs[accelerator], signal })))
+      await withLibvirt(`ending ${name}`, () => destroyIfRunning(connection, live))
   })
   const installed = await define(false)
   const result = await inSession(await boot(installed, 'what was installed', 1), async (session) => {
@@ -107,7 +110,11 @@ export async function installImage(
     await sealGuest(guest, { signal })
     await guest.close()
     onProgress('switching it off')
-    await powerOff(connection, installed, session, { limitMs: powerOffLimitMs[accelerator], signal })
+    const limitMs = powerOffLimitMs[accelerator]
+    if (!(await powersOff(connection, installed, session, { limitMs, signal })))
+      throw new VmrError('IMAGE_INSTALL_FAILED', `the guest was not off ${limitMs / 1000} s after \`poweroff now\``, {
+        hint: 'Try again on a machine that does less beside it.',
+      })
     return { release, configurationFailed }
   })
   // QEMU of another user reads it through overlays from now on.
@@ -130,20 +137,17 @@ async function bootStatus(guest: ReturnType<typeof serialShell>, signal: AbortSi
   return (await guest.run(['cat', '/tmp/vyos-config-status'], { signal, timeoutMs: 120_000 })).stdout.trim()
 }
 
-/** Asks again and again until libvirt says that it is off. */
-async function powerOff(
+/** Asks again and again until libvirt says that it is off. False when the time is over. */
+async function powersOff(
   connection: Connection,
   domain: Domain,
   { console }: ConsoleSession,
   { limitMs, signal }: { readonly limitMs: number; readonly signal: AbortSignal },
-): Promise<void> {
+): Promise<boolean> {
   const deadline = performance.now() + limitMs
   const ended = new Promise<void>((resolve) => console.onLost(() => resolve()))
   while (await withLibvirt(`asking for ${domain.name}`, () => connection.isDomainActive(domain, { signal }))) {
-    if (performance.now() > deadline)
-      throw new VmrError('IMAGE_INSTALL_FAILED', `the guest was not off ${limitMs / 1000} s after \`poweroff now\``, {
-        hint: 'Try again on a machine that does less beside it.',
-      })
+    if (performance.now() > deadline) return false
     const lost = console.lost() !== undefined
     // A console that is gone can be asked nothing more; the domain is going too.
     if (!lost) await console.send('poweroff now\r').catch(() => undefined)
@@ -157,6 +161,7 @@ async function powerOff(
       wait.abort()
     }
   }
+  return true
 }
 
 interface InstallerDomain extends Pick<InstallOptions, 'accelerator' | 'vmrVersion'> {

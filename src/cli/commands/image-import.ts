@@ -82,7 +82,7 @@ export async function imageImport(
   })
   if (configurationFailed)
     terminal.warn(
-      `${image.name} says at its boot that its own factory configuration has errors: vmr vm logs shows which`,
+      `the installed system had errors in its factory configuration at its first boot; its VMs show them at the next \`configure\``,
     )
   if (json) terminal.json<'image import'>(image)
   else {
