@@ -18,7 +18,8 @@ export interface MacRequest {
 
 /**
  * A MAC for every NIC: those set are kept, the others are derived from VM name and position, so that the same VM gets
- * the same ones again.
+ * the same ones again, ascending in guest order: a bridge in the guest takes its lowest port's MAC (Linux,
+ * br_stp_recalculate_bridge_id), and which of its neighbours a macvtap then cuts off must not hang on the VM's name.
  *
  * A derived MAC never ends in the same 24 bits as an address of the configuration: an IPv6 address joins the
  * solicited-node group of its low 24 bits (RFC 4291 section 2.7.1), the host's own link-local address on a macvtap
@@ -34,22 +35,23 @@ export function assignMacs({ vmName, nics, addresses }: MacRequest): readonly st
       hint: 'Give each NIC its own MAC address, or leave mac out to have one derived.',
     })
   const taken = new Set([...given.map(macLow24), ...addresses.map(low24)])
-  return nics.map(({ mac }, position) => {
-    if (mac !== undefined) return mac.toLowerCase()
-    const derived = deriveMac(vmName, position, taken)
-    taken.add(macLow24(derived))
-    return derived
+  let next = firstLow24(vmName)
+  return nics.map(({ mac }) => {
+    while (taken.has(next)) next += 1
+    const derived = next
+    next += 1
+    return mac?.toLowerCase() ?? macOf(derived)
   })
 }
 
-function deriveMac(vmName: string, position: number, taken: ReadonlySet<number>): string {
-  for (let attempt = 0; ; attempt++) {
-    const hash = createHash('sha256')
-      .update(JSON.stringify([vmName, position, attempt]))
-      .digest()
-    const low = hash.readUIntBE(0, 3)
-    if (!taken.has(low)) return [macPrefix, ...[16, 8, 0].map((shift) => hex((low >> shift) & 0xff))].join(':')
-  }
+/** Room above it for every NIC and every address in its way. */
+function firstLow24(vmName: string): number {
+  const hash = createHash('sha256').update(vmName).digest()
+  return hash.readUIntBE(0, 3) % (0x1000000 - 0x10000)
+}
+
+function macOf(low: number): string {
+  return [macPrefix, ...[16, 8, 0].map((shift) => hex((low >> shift) & 0xff))].join(':')
 }
 
 function hex(byte: number): string {

@@ -38,6 +38,15 @@ describe('MAC addresses of a VM', () => {
     )
   })
 
+  it('ascend in guest order, so that a bridge in the guest takes the first one whatever the VM is called', () => {
+    fc.assert(
+      fc.property(fc.string({ minLength: 1 }), fc.integer({ min: 2, max: 16 }), (vmName, count) => {
+        const macs = assignMacs({ vmName, nics: noMacs(count), addresses: [] })
+        assert.deepEqual(macs.toSorted(), macs)
+      }),
+    )
+  })
+
   it('are kept where the definition sets them, and a derived one keeps clear of those', () => {
     const [derived] = assignMacs({ vmName: 'r1', nics: noMacs(1), addresses: [] })
     const given = `02:00:00:${derived?.slice(9)}`.toUpperCase()
