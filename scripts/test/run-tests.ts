@@ -21,6 +21,7 @@ const longest = [
   'test/lab/vm/switch-faults.test.ts',
   'test/lab/bench/resume.test.ts',
   'test/lab/image/import-iso.test.ts',
+  'test/lab/ipv6/every-mode.test.ts',
   'test/lab/serial/login-faults.test.ts',
   'test/lab/image/lab-router.test.ts',
   'test/lab/serial/command-faults.test.ts',

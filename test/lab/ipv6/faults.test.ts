@@ -3,6 +3,7 @@ import { readMachineState } from '../../../src/ipv6/evidence/machine-state.ts'
 import { proveByCure } from '../../../src/ipv6/prove.ts'
 import { localShell } from '../../../src/shell/local.ts'
 import { type DiagnosedVm, makeDiagnosedVm } from './diagnosed-vm.ts'
+import { observedState } from './observed-state.ts'
 import { makeRouter, onBridge, onMacvtap, type ProducedFault } from './produced-faults.ts'
 
 /** Without it a lean selection runs, once each. */
@@ -46,18 +47,8 @@ describe('diagnosis of a VM on host bridges', function () {
   })
   after(() => lab?.remove())
 
-  const everything = async () => {
-    const machines = [localShell, lab.vm.guest, ...lab.vm.pcs.map(({ shell }) => shell)]
-    const states = await Promise.all(machines.map((shell) => readMachineState(shell)))
-    return states.map(({ links, routes, groups, sysctls, firewall }) => ({
-      ...{ links, routes, groups, sysctls },
-      // Its rules, not what they have counted meanwhile.
-      firewall: JSON.stringify(firewall ?? null).replaceAll(/(packets|bytes)\W+\d+/g, '$1'),
-    }))
-  }
-
   it('finds nothing wrong with what works, within 90 s, and leaves every machine as it was', async () => {
-    const before = await everything()
+    const before = await observedState(lab.vm)
     const { diagnosis, evidence } = await lab.diagnose()
     assert.equal(
       diagnosis.verdict,
@@ -66,7 +57,7 @@ describe('diagnosis of a VM on host bridges', function () {
     )
     assert.ok(evidence.paths.some(({ routed }) => routed))
     assert.ok(evidence.seconds < 90)
-    assert.deepEqual(await everything(), before)
+    assert.deepEqual(await observedState(lab.vm), before)
   })
 
   itNames(() => lab, onBridge)
