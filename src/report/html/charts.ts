@@ -6,7 +6,7 @@ import { familyLabel, modeLabel } from '../words.ts'
 import type { Markup } from './markup.ts'
 
 /** Narrow, so that a phone shows a chart at nearly its own size. In CSS pixels. */
-const plotWidth = 270
+const plotWidth = 320
 const barHeight = 15
 
 /** Colours are the page's own variables: one picture is right in light and in dark. */

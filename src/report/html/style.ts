@@ -33,7 +33,8 @@ table { border-collapse: collapse; font-size: 0.9rem; background: var(--card); }
 th, td { text-align: left; padding: 0.3rem 0.7rem; border: 1px solid var(--line); vertical-align: top; }
 th { font-weight: 600; }
 td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-.heat td { text-align: center; min-width: 6rem; }
+.heat th, .heat td { padding: 0.3rem 0.4rem; font-size: 0.85rem; }
+.heat td { text-align: center; min-width: 4.4rem; }
 .healthy-cell { background: var(--good-back); color: var(--good); }
 .broken-cell { background: var(--bad-back); color: var(--bad); font-weight: 600; }
 .partly-cell { background: var(--part-back); color: var(--part); font-weight: 600; }
