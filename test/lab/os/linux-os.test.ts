@@ -32,6 +32,7 @@ describe('a Linux machine', function () {
   })
 
   /** What the machine's configuration amounts to, without what changes by itself. */
+  /** Without link-local addresses: the kernel gives them when the carrier comes, which may be after this has looked. */
   const state = async () => {
     const links = await readLinks(shell)
     const routes = await Promise.all(
@@ -40,9 +41,11 @@ describe('a Linux machine', function () {
     return {
       links: links.map(({ ifname, mtu, master, flags, linkinfo, addr_info }) => ({
         ...{ ifname, mtu, master, up: flags.includes('UP'), kind: linkinfo?.info_kind },
-        addresses: addr_info.map(({ local, prefixlen }) => `${local}/${prefixlen}`),
+        addresses: addr_info.flatMap(({ local, prefixlen }) =>
+          local?.startsWith('fe80:') ? [] : [`${local}/${prefixlen}`],
+        ),
       })),
-      routes,
+      routes: routes.map((text) => text.split('\n').filter((line) => !/\bfe80:/.test(line))),
       forwarding: await runChecked(shell, ['sysctl', '-n', 'net/ipv4/ip_forward', 'net/ipv6/conf/all/forwarding']),
       offloads: await runChecked(shell, ['ethtool', '-k', 'eth0']),
     }
