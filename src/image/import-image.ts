@@ -2,7 +2,8 @@ import { mkdir, open, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { basename, join, resolve } from 'node:path'
 import { imagesDirectory } from '../config/paths.ts'
 import { VmrError } from '../errors/vmr-error.ts'
-import { hasErrno, writeError } from '../errors/write-error.ts'
+import { writeError } from '../errors/write-error.ts'
+import { exists } from '../shell/local/exists.ts'
 import type { Shell } from '../shell/shell.ts'
 import { withHostLock } from '../undo/host-lock.ts'
 import type { Journal } from '../undo/journal.ts'
@@ -178,14 +179,4 @@ export async function checkSource(
 
 export function percent(part: number, whole: number): string {
   return `${Math.floor((100 * part) / Math.max(1, whole))} %`
-}
-
-async function exists(path: string): Promise<boolean> {
-  try {
-    await stat(path)
-    return true
-  } catch (error) {
-    if (hasErrno(error, 'ENOENT')) return false
-    throw error
-  }
 }

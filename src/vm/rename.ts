@@ -1,4 +1,4 @@
-import { rename, stat } from 'node:fs/promises'
+import { rename } from 'node:fs/promises'
 import { journalDirectory } from '../config/paths.ts'
 import { checkVmName } from '../config/vm-name.ts'
 import { readDomainFacts } from '../domain/domain-facts.ts'
@@ -6,8 +6,9 @@ import { movedDomain } from '../domain/moved-domain.ts'
 import { buildXml } from '../domain/xml/build.ts'
 import { sameElement } from '../domain/xml/element.ts'
 import { VmrError } from '../errors/vmr-error.ts'
-import { hasErrno, writeError } from '../errors/write-error.ts'
+import { writeError } from '../errors/write-error.ts'
 import { type Connection, type Domain, isDomainNotFound } from '../libvirt/index.ts'
+import { exists } from '../shell/local/exists.ts'
 import { listJournals, openJournal, reopenJournal } from '../undo/journal.ts'
 import type { UndoStep, UndoStepOf } from '../undo/steps.ts'
 import { type UndoOutcome, withUndo } from '../undo/undo-all.ts'
@@ -130,14 +131,4 @@ function movedStep(step: UndoStep, name: string, directory: { readonly from: str
   if (step.kind !== 'file' && step.kind !== 'directory') return step
   if (step.path !== directory.from && !step.path.startsWith(`${directory.from}/`)) return step
   return { ...step, path: `${directory.to}${step.path.slice(directory.from.length)}` }
-}
-
-export async function exists(path: string): Promise<boolean> {
-  try {
-    await stat(path)
-    return true
-  } catch (error) {
-    if (hasErrno(error, 'ENOENT')) return false
-    throw error
-  }
 }

@@ -5,9 +5,10 @@ import type { DomainDefinition } from '../config/domain-definition.ts'
 import { readConfigText } from '../config/load-yaml.ts'
 import type { BackingFile, DirectKernel, ResolvedCdrom, ResolvedDisk } from '../domain/domain-xml.ts'
 import { isVmrError, VmrError } from '../errors/vmr-error.ts'
-import { hasErrno, writeError } from '../errors/write-error.ts'
+import { writeError } from '../errors/write-error.ts'
 import { cloudInitSeed } from '../image/cloud-init-seed.ts'
 import { type DiskFormat, type DiskImage, inspectDiskImage, isIsoImage, unreadable } from '../image/disk-image.ts'
+import { exists } from '../shell/local/exists.ts'
 import { runChecked, type Shell } from '../shell/shell.ts'
 import type { Journal } from '../undo/journal.ts'
 
@@ -106,7 +107,7 @@ async function planDisk(
     }
   }
   if (file === undefined) throw new VmrError('INTERNAL', `disks[${index}] has neither base nor file`)
-  if (wantedBytes !== undefined && !(await exists(file)))
+  if (wantedBytes !== undefined && !(await isThere(file)))
     return {
       disk: { ...device, file, format, backing: [] },
       toMake: [{ kind: 'empty disk', file, format, bytes: wantedBytes }],
@@ -150,7 +151,7 @@ export async function makeStorage(
 ): Promise<void> {
   for (const made of files) {
     // A file of that name from before is nobody's to overwrite, and would be removed with the VM.
-    if (await exists(made.file))
+    if (await isThere(made.file))
       throw new VmrError('HOST_BUSY', `${made.file} exists already`, { hint: 'Move it away, or name another file.' })
     await journal.before({ kind: 'file', path: made.file })
     const create = (format: DiskFormat, more: readonly string[]) =>
@@ -211,14 +212,10 @@ async function mayKeepOwner(file: string): Promise<boolean> {
   return process.getuid?.() === 0 && ((await stat(file)).mode & readableByAll) !== 0
 }
 
-async function exists(file: string): Promise<boolean> {
-  try {
-    await stat(file)
-    return true
-  } catch (error) {
-    if (hasErrno(error, 'ENOENT')) return false
+function isThere(file: string): Promise<boolean> {
+  return exists(file).catch((error: unknown) => {
     throw unreadable(file, error)
-  }
+  })
 }
 
 async function checkReadable(file: string): Promise<void> {
