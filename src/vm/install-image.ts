@@ -20,7 +20,7 @@ import { bootGuest } from './boot.ts'
 import { guestAccess } from './guest-access.ts'
 import { withLibvirt } from './libvirt-failure.ts'
 import { destroyIfRunning } from './remove-domain.ts'
-import { makeEmptyDisk } from './storage.ts'
+import { makeStorage } from './storage.ts'
 
 export interface InstallOptions {
   readonly journal: Journal
@@ -65,7 +65,8 @@ export async function installImage(
   const { journal, signal, accelerator, onProgress, diskBytes } = options
   const name = `image-import-${journal.runId.slice(0, 8)}`
   const uuid = randomUUID()
-  await makeEmptyDisk(disk, 'qcow2', diskBytes, { journal, shell: localShell, signal })
+  const tools = { journal, shell: localShell, signal }
+  await makeStorage([{ kind: 'empty disk', file: disk, format: 'qcow2', bytes: diskBytes }], tools)
   await journal.before({ kind: 'domain', uri: connection.uri, name, uuid })
   const define = async (withIso: boolean) => {
     const xml = await installerXml({ name, uuid, disk, iso: withIso ? iso : undefined, ...options })

@@ -174,17 +174,6 @@ export async function makeStorage(
   }
 }
 
-/** @throws VmrError as of makeStorage. */
-export async function makeEmptyDisk(
-  file: string,
-  format: DiskFormat,
-  bytes: number,
-  { journal, ...tools }: { readonly journal: Journal; readonly shell: Shell; readonly signal: AbortSignal },
-): Promise<void> {
-  await journal.before({ kind: 'file', path: file })
-  await qemuImg(['qemu-img', 'create', '-q', '-f', format, '--', file, String(bytes)], file, tools)
-}
-
 async function qemuImg(
   argv: readonly string[],
   file: string,
