@@ -5,6 +5,7 @@ import { storedDisk } from '../config/paths.ts'
 import { isVmrError, VmrError } from '../errors/vmr-error.ts'
 import { hasErrno } from '../errors/write-error.ts'
 import type { Shell } from '../shell/shell.ts'
+import { noSuchImage } from './stored-image.ts'
 
 export type DiskFormat = 'qcow2' | 'raw'
 
@@ -204,11 +205,7 @@ export async function isIsoImage(file: string): Promise<boolean> {
 export function unreadable(file: string, error: unknown): VmrError {
   if (hasErrno(error, 'ENOENT') || hasErrno(error, 'ENOTDIR')) {
     const stored = storedName(file)
-    if (stored !== undefined)
-      return new VmrError('IMAGE_NOT_FOUND', `there is no image ${stored}`, {
-        hint: `See \`vmr image list\`, or import one: vmr image import FILE --name ${stored}`,
-        cause: error,
-      })
+    if (stored !== undefined) return noSuchImage(stored, error)
     return new VmrError('IMAGE_NOT_FOUND', `there is no ${file}`, { hint: 'Check the path.', cause: error })
   }
   return new VmrError('IMAGE_INVALID', `${file} cannot be read: ${error instanceof Error ? error.message : error}`, {

@@ -59,9 +59,10 @@ export async function findStoredImage(name: string): Promise<StoredImage> {
   return found
 }
 
-export function noSuchImage(name: string): VmrError {
+export function noSuchImage(name: string, cause?: unknown): VmrError {
   return new VmrError('IMAGE_NOT_FOUND', `there is no image ${name}`, {
     hint: `See \`vmr image list\`, or import one: vmr image import FILE --name ${name}`,
+    cause,
   })
 }
 
