@@ -17,6 +17,11 @@ export function cacheDirectory(): string {
   return resolve(process.env.VMR_CACHE_DIR || (isRoot() ? '/var/cache/vmr' : xdg().cache))
 }
 
+/** Where each VM has a folder of its own files. */
+export function vmsDirectory(): string {
+  return join(stateDirectory(), 'vms')
+}
+
 /** Where images are kept that were imported: `image: NAME` names a folder in it. */
 export function imagesDirectory(): string {
   return join(stateDirectory(), 'images')

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { LoadedDomainDefinition } from '../config/load-domain-definition.ts'
-import { stateDirectory } from '../config/paths.ts'
+import { vmsDirectory } from '../config/paths.ts'
 import { checkVmName } from '../config/vm-name.ts'
 import { type Accelerator, buildDomainXml, loadDomainSkeleton } from '../domain/domain-xml.ts'
 import type { NicModes } from '../domain/nic-modes.ts'
@@ -51,7 +51,7 @@ export interface PlannedVm {
 
 /** Where a VM's own files are: serial log, overlays, cloud-init seed, UEFI variables. */
 export function vmDirectory(name: string): string {
-  return join(stateDirectory(), 'vms', checkVmName(name))
+  return join(vmsDirectory(), checkVmName(name))
 }
 
 /** What the journal of a VM that is meant to stay is for: deleting the VM finds it by this. */

@@ -1,7 +1,7 @@
 import { readdir, realpath } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { z } from 'zod'
-import { stateDirectory } from '../config/paths.ts'
+import { vmsDirectory } from '../config/paths.ts'
 import { readDomainFacts } from '../domain/domain-facts.ts'
 import type { Connection } from '../libvirt/index.ts'
 import type { Shell } from '../shell/shell.ts'
@@ -50,7 +50,7 @@ export async function usersOfImage(
 }
 
 async function ownOverlays(): Promise<readonly string[]> {
-  const folder = join(stateDirectory(), 'vms')
+  const folder = vmsDirectory()
   const names = await readdir(folder, { recursive: true }).catch((): readonly string[] => [])
   return names.filter((name) => name.endsWith('.qcow2')).map((name) => join(folder, name))
 }
