@@ -13,10 +13,8 @@ export const bridgeForwardingEntry: Fault = {
   prove(situation) {
     const ports = portsOf(situation)
     if (ports === undefined) return undefined
-    const { lost, from, to } = ports
-    const destinations = situation.path.trace?.sightings.find(
-      (each) => each.hop === lost.last.name && each.segment === lost.last.segment && each.kind === lost.frame,
-    )?.destinationMacs
+    const { lost, seen, from, to } = ports
+    const destinations = seen?.destinationMacs
     const entry = situation.evidence.machines[lost.last.machine]?.forwardingDatabase.find(
       ({ mac, link, master, state }) =>
         destinations?.length === 1 &&

@@ -13,13 +13,11 @@ export const bridgeVlanFilter: Fault = {
   prove(situation) {
     const ports = portsOf(situation)
     if (ports === undefined) return undefined
-    const { lost, from, to } = ports
+    const { lost, seen, from, to } = ports
     const host = situation.evidence.machines[lost.last.machine]
     const bridge = host?.links.find(({ name }) => name === from.master)
     if (host === undefined || bridge?.bridge?.vlanFiltering !== true) return undefined
-    const tags = situation.path.trace?.sightings.find(
-      (each) => each.hop === lost.last.name && each.segment === lost.last.segment && each.kind === lost.frame,
-    )?.vlans
+    const tags = seen?.vlans
     const [tag] = tags ?? []
     if (tag === undefined || tags?.length !== 1) return undefined
     const vlan = tag === 0 ? host.portVlans.find(({ link, pvid }) => link === from.name && pvid)?.vlan : tag
