@@ -24,6 +24,8 @@ export interface DiagnosedVm {
   host(words: string): Promise<string>
   guest(words: string): Promise<string>
   pc(number: 1 | 2, words: string): Promise<string>
+  /** Resolves when duplicate address detection is over on the host and in the guest: what it changes is nobody's doing. */
+  settled(): Promise<void>
   diagnose(selection?: Selection): Promise<{ readonly evidence: Evidence; readonly diagnosis: Diagnosis }>
   withEvidence<T>(selection: Selection, task: (observed: ObservedVm, journal: Journal) => Promise<T>): Promise<T>
   remove(): Promise<void>
@@ -52,15 +54,19 @@ export async function makeDiagnosedVm(mode: string, prefix: `vmr${string}` = 'vm
         ),
       )
     }
+    const host = (words: string) => sh(localShell, words)
+    const guest = (words: string) => sh(vm.guest, words, ['sudo', '-n'])
     return {
-      ...{ vm, withEvidence },
+      ...{ vm, withEvidence, host, guest },
       taps: facts,
-      host: (words) => sh(localShell, words),
-      guest: (words) => sh(vm.guest, words, ['sudo', '-n']),
       pc: (number, words) => {
         const machine = vm.pcs[number - 1]
         if (machine === undefined) throw new RangeError(`there is no pc${number}`)
         return sh(machine.shell, words)
+      },
+      settled: async () => {
+        const wait = 'for i in $(seq 50); do [ -z "$(ip -6 addr show tentative)" ] && break; sleep 0.1; done'
+        await Promise.all([host(wait), guest(wait)])
       },
       diagnose: (selection = {}) =>
         withEvidence(selection, async ({ evidence }) => ({ evidence, diagnosis: diagnose(evidence) })),

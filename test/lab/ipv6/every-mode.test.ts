@@ -35,9 +35,7 @@ describe('diagnosis of one VM in every interface mode', function () {
     }
     for (const [index, { dut }] of testbed.links.entries())
       await waitUntilUsable(machine.os, guest, `eth${index}`, dut.addresses)
-    // What duplicate address detection still changes, of the host's own addresses too, is no change of the diagnosis.
-    const settled = 'for i in $(seq 50); do [ -z "$(ip -6 addr show tentative)" ] && break; sleep 0.1; done'
-    await Promise.all([lab.guest(settled), lab.host(settled)])
+    await lab.settled()
   }
   const shown = (broken: ReturnType<typeof diagnose>['broken']) =>
     JSON.stringify(broken.map(({ path, line, causes }) => ({ path: path.id, line, causes })))
