@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the tests alone need: what signs images and makes one that boots, and a browser to open reports in. Ubuntu has none as a package (its chromium is a snap
-# that runs under systemd only), and the test is left out there.
+# Installs what the tests alone need: what signs images and makes one that boots, and a browser to open reports in. Ubuntu
+# has no browser as a package (its chromium is a snap that runs under systemd only), and the test is left out there.
 set -euo pipefail
 here=$(dirname "${BASH_SOURCE[0]}")
 source "$here/common.sh"
