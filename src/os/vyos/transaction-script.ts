@@ -1,3 +1,4 @@
+import type { MergeFile } from './merge-file.ts'
 import { renderCommand, type VyosCommand } from './path.ts'
 
 /** In the same script, so that nobody who loses the guest meanwhile leaves it half changed. */
@@ -84,6 +85,11 @@ const saving = [
   '  vmr_tell save',
 ]
 
+/** All that a `merge` says that set every line of its file. Anything else, and nothing is taken as set. */
+const mergeSuccess = "Merge complete. Use 'commit' to make changes effective."
+/** Only the guest knows the version footer without which it would take the file for one of its oldest releases. */
+const versionFooter = '^(//|/\\*).*(config-version|Release version)'
+
 export interface TransactionScriptOptions {
   /** Starts every line that is not VyOS's; must not occur in anything that VyOS prints. */
   readonly word: string
@@ -92,6 +98,8 @@ export interface TransactionScriptOptions {
   readonly save: boolean
   /** Takes back whatever part of the commands a failed commit made active; what is not there is passed over. */
   readonly undo?: readonly VyosCommand[]
+  /** What is set by one `merge` first, and one by one where the guest does not take the file. */
+  readonly mergeFile?: MergeFile | undefined
 }
 
 /**
@@ -102,7 +110,8 @@ export interface TransactionScriptOptions {
  * same number left pending is discarded first. Ctrl-C is ignored: a commit must never end halfway.
  */
 export function transactionScript(commands: readonly VyosCommand[], options: TransactionScriptOptions): string {
-  const { word, lockSeconds, save, undo = [] } = options
+  const { word, lockSeconds, save, undo = [], mergeFile } = options
+  const asked = commands.map((command, index) => [`${renderCommand(command)} >"$vmr_out" 2>&1`, `vmr_check ${index}`])
   const lines = [
     'source /opt/vyatta/etc/functions/script-template',
     "trap '' INT QUIT HUP",
@@ -120,7 +129,7 @@ export function transactionScript(commands: readonly VyosCommand[], options: Tra
     'configure >"$vmr_out" 2>&1',
     'vmr_tell configure',
     'discard >"$vmr_out" 2>&1',
-    ...commands.flatMap((command, index) => [`${renderCommand(command)} >"$vmr_out" 2>&1`, `vmr_check ${index}`]),
+    ...(mergeFile === undefined ? asked.flat() : merging(commands, asked, mergeFile)),
     'vmr_outcome=refused',
     'if [[ -z $vmr_refused ]]; then',
     '  vmr_outcome=committed',
@@ -149,6 +158,40 @@ export function transactionScript(commands: readonly VyosCommand[], options: Tra
     'builtin exit 0',
   ]
   return `${lines.join('\n')}\n`
+}
+
+/**
+ * The commands that stand before those of the file, the file, and the others; where the guest does not take the file,
+ * all that it left pending goes, and its commands are given one by one, so that the refused one is named.
+ */
+function merging(
+  commands: readonly VyosCommand[],
+  asked: readonly (readonly string[])[],
+  { first, merged, text }: MergeFile,
+): readonly string[] {
+  const inFile = new Set(merged)
+  return [
+    ...asked.slice(0, first).flat(),
+    "vmr_merged=''",
+    // Other programs than this user's need not read it, and `merge` takes a name with "scp" or "ftp" in it for a URL.
+    '(umask 077 && cat >"$0-set") <<\'vmr-end\'',
+    `${text}vmr-end`,
+    `if [[ -z $vmr_refused ]] && grep -q config-version ${bootFile} && grep -E '${versionFooter}' ${bootFile} >>"$0-set"; then`,
+    '  merge "$0-set" >"$vmr_out" 2>&1',
+    '  case $(<"$vmr_out") in',
+    `  "${mergeSuccess}") vmr_merged=yes ;;`,
+    '  *)',
+    '    discard >"$vmr_out" 2>&1',
+    ...commands.slice(0, first).map((command) => `    ${renderCommand(command)} >"$vmr_out" 2>&1`),
+    '    ;;',
+    '  esac',
+    'fi',
+    'rm -f "$0-set"',
+    'if [[ -z $vmr_merged ]]; then',
+    ...asked.filter((_, index) => inFile.has(index)).flat(),
+    'fi',
+    ...asked.filter((_, index) => index >= first && !inFile.has(index)).flat(),
+  ]
 }
 
 /** Reads what the script printed. Undefined when it did not come to its end. */

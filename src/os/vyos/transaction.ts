@@ -3,6 +3,7 @@ import type { ErrorCode } from '../../errors/codes.ts'
 import { isVmrError, VmrError } from '../../errors/vmr-error.ts'
 import { throwIfAborted } from '../../shell/abort.ts'
 import { runChecked, type Shell } from '../../shell/shell.ts'
+import { type MergeFile, planMergeFile } from './merge-file.ts'
 import { parseSetCommands } from './parse-commands.ts'
 import { renderCommand, startsWith, type VyosCommand, type VyosPath } from './path.ts'
 import { applyChanges, planUndo, resolveUndo, type VyosChange } from './plan.ts'
@@ -61,7 +62,11 @@ export async function changeConfiguration(
   throwIfAborted(signal, `configuring ${shell.description}`)
   const undo = planUndo(before, commands)
   const worst = resolveUndo(applyChanges(before, commands), undo)
-  const report = await runTransaction(shell, commands, { save, undo: worst }).catch((error: unknown) => {
+  const report = await runTransaction(shell, commands, {
+    save,
+    undo: worst,
+    mergeFile: planMergeFile(before, commands),
+  }).catch((error: unknown) => {
     throw inDoubt(error)
   })
   if (report.outcome === 'refused') throw refusal(shell, report, [])
@@ -82,11 +87,17 @@ export async function changeConfiguration(
 async function runTransaction(
   shell: Shell,
   commands: readonly VyosCommand[],
-  { save, undo }: { readonly save: boolean; readonly undo: readonly VyosCommand[] },
+  {
+    save,
+    undo,
+    mergeFile,
+  }: { readonly save: boolean; readonly undo: readonly VyosCommand[]; readonly mergeFile?: MergeFile | undefined },
 ): Promise<TransactionReport> {
   const word = `vmr-${randomBytes(9).toString('hex')}`
   const path = `/tmp/${word}`
-  await shell.writeFile(path, transactionScript(commands, { word, lockSeconds, save, undo }), { mode: 0o600 })
+  await shell.writeFile(path, transactionScript(commands, { word, lockSeconds, save, undo, mergeFile }), {
+    mode: 0o600,
+  })
   const timeoutMs = baseTimeoutMs + (commands.length + undo.length) * commandTimeoutMs + lockSeconds * 1000
   const result = await shell.run(['vbash', path], { timeoutMs })
   const report = parseTransaction(result.stdout, commands, word)

@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { VyosChange } from '../../../src/os/vyos/plan.ts'
 import { changeConfiguration, readConfiguration } from '../../../src/os/vyos/transaction.ts'
 import type { SerialShell } from '../../../src/shell/serial/serial-shell.ts'
+import { runChecked } from '../../../src/shell/shell.ts'
 import { isClear, type LibvirtGuest, startLibvirtGuest } from './libvirt-guest.ts'
 
 const set = (line: string): VyosChange => ({ kind: 'set', path: line.split(' '), single: false, objects: [3] })
@@ -135,6 +136,27 @@ describe('commands on the console stream of a lab router', function () {
       await reset(before)
     }
     assert.deepEqual([...seen].toSorted(), ['new', 'old'])
+  })
+
+  it('sets 40 nodes of a guest that takes 2 s for a command in less than 20 s', async () => {
+    const before = await readConfiguration(shell)
+    const addresses = Array.from({ length: 40 }, (_, index) =>
+      set(`interfaces ethernet eth1 address 10.40.${index}.1/24`),
+    )
+    await latency(2000)
+    const begun = performance.now()
+    await changeConfiguration(shell, before, addresses).finally(() => latency(0))
+    const tookMs = performance.now() - begun
+    const ofEth1 = JSON.parse(await runChecked(shell, ['ip', '-json', 'address', 'show', 'dev', 'eth1']))
+    const there = new Set(ofEth1[0].addr_info.map(({ local }: { local: string }) => local))
+    assert.deepEqual(
+      addresses.filter(({ path }) => !there.has(path.at(-1)?.split('/')[0])),
+      [],
+    )
+    assert.ok(tookMs < 20_000, `${tookMs} ms`)
+    const back = addresses.map((change) => ({ ...change, kind: 'delete' as const }))
+    await changeConfiguration(shell, await readConfiguration(shell), back)
+    assert.deepEqual(await active(), before.map((path) => path.join(' ')).toSorted())
   })
 
   it('takes back what a commit that failed in the middle made active, and says so in VyOS’s words', async () => {

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { execa } from 'execa'
 import fc from 'fast-check'
+import { planMergeFile } from '../../../src/os/vyos/merge-file.ts'
 import { renderCommand, type VyosCommand } from '../../../src/os/vyos/path.ts'
 import { isRefusal, parseTransaction, transactionScript } from '../../../src/os/vyos/transaction-script.ts'
 import { answerTo } from '../../shell/serial/recording.ts'
@@ -30,6 +31,7 @@ async function run(
     readonly lockSeconds?: number
     readonly saving?: string
     readonly undo?: readonly VyosCommand[]
+    readonly footer?: string
   } = {},
 ) {
   const folder = mkdtempSync(join(tmpdir(), 'vmr-transaction-'))
@@ -60,11 +62,13 @@ async function run(
     const fake = [
       'shopt -s expand_aliases',
       'fake() {',
-      `  echo "$*" >>${folder}/asked`,
-      '  case "$*" in',
+      `  asked="\${*//${folder.replaceAll('/', '\\/')}\\//}"`,
+      `  echo "$asked" >>${folder}/asked`,
+      `  if [[ $1 == merge ]]; then cat "$2" >>${folder}/merged; fi`,
+      '  case "$asked" in',
       ...Object.entries(answers).flatMap(([asked, texts]) => [
         `  '${asked}')`,
-        `    n=$(grep -cxF -- "$*" ${folder}/asked)`,
+        `    n=$(grep -cxF -- "$asked" ${folder}/asked)`,
         ...texts.map((text, index) => `    if (( n == ${index + 1} )); then printf '%s' ${quote(text)}; fi`),
         '    ;;',
       ]),
@@ -81,11 +85,12 @@ async function run(
       lockSeconds: options.lockSeconds ?? 10,
       save: options.save ?? false,
       undo: options.undo ?? [],
+      mergeFile: planMergeFile([], commands),
     })
     assert.ok(script.startsWith(`source ${template}\n`))
     const path = join(folder, 'script')
     const file = join(folder, 'config.boot')
-    writeFileSync(file, '// vyos-config-version: "earlier"\n')
+    writeFileSync(file, options.footer ?? '// vyos-config-version: "earlier"\n')
     writeFileSync(
       path,
       script
@@ -97,8 +102,11 @@ async function run(
     const report = parseTransaction(stdout, commands, word)
     assert.ok(report)
     if (report.outcome !== 'saveLost') assert.equal(stderr, '')
+    const merged = join(folder, 'merged')
     return {
       report,
+      merged: existsSync(merged) ? readFileSync(merged, 'utf8') : undefined,
+      left: readdirSync(folder).filter((name) => name.startsWith('script')),
       asked: readFileSync(join(folder, 'asked'), 'utf8').trimEnd().split('\n'),
       file: report.outcome === 'saveLost' ? undefined : readFileSync(file, 'utf8'),
     }
@@ -127,6 +135,60 @@ describe('VyOS transaction', () => {
     const saved = await run([good], {}, { save: true })
     assert.equal(saved.report.outcome, 'committed')
     assert.deepEqual(saved.asked.slice(-3), ['commit', 'save', 'exit'])
+  })
+
+  const many = Array.from({ length: 8 }, (_, index) => set(`interfaces ethernet eth0 address 10.0.${index}.1/24`))
+  const given = many.map(renderCommand)
+  const mergeDone = "Merge complete. Use 'commit' to make changes effective.\n"
+  it('gives many commands as one file, in braces, with the guest’s own version footer', async () => {
+    const deletion: VyosCommand = { kind: 'delete', path: ['interfaces', 'tunnel', 'tun0'] }
+    const { report, asked, merged, left } = await run([deletion, ...many, unknown], { 'merge script-set': [mergeDone] })
+    assert.equal(report.outcome, 'committed')
+    assert.deepEqual(asked, [
+      ...['configure', 'discard', 'delete interfaces tunnel tun0', 'merge script-set', unknownAsked, 'commit', 'exit'],
+    ])
+    assert.equal(
+      merged,
+      [
+        'interfaces {',
+        '    ethernet eth0 {',
+        ...many.map(({ path }) => `        address "${path.at(-1)}"`),
+        '    }',
+        '}',
+        '// vyos-config-version: "earlier"',
+        '',
+      ].join('\n'),
+    )
+    assert.deepEqual(left, [])
+  })
+
+  it('sets one by one what a merge did not take, so that the refused command is named', async () => {
+    const deletion: VyosCommand = { kind: 'delete', path: ['interfaces', 'tunnel', 'tun0'] }
+    const refused = 'Value is not valid\n\nValue validation failed\nSet failed\n'
+    const { report, asked, left } = await run([deletion, ...many], {
+      'merge script-set': [`Command '/opt/vyatta/sbin/my_set' returned 1\n${mergeDone}`],
+      'set interfaces ethernet eth0 address 10.0.3.1/24': [refused],
+    })
+    assert.equal(report.outcome, 'refused')
+    assert.deepEqual(report.answers.filter(isRefusal), [
+      { command: given[3], text: refused.trimEnd().replace('\n\n', '\n') },
+    ])
+    const deleting = 'delete interfaces tunnel tun0'
+    assert.deepEqual(asked, [
+      ...['configure', 'discard', deleting, 'merge script-set', 'discard', deleting],
+      ...many.map(({ path }) => `set ${path.join(' ')}`),
+      ...['discard', 'exit'],
+    ])
+    assert.deepEqual(left, [])
+  })
+
+  it('merges nothing when the guest does not say which version its files have', async () => {
+    const { report, asked } = await run(many, {}, { footer: 'interfaces {\n}\n' })
+    assert.equal(report.outcome, 'committed')
+    assert.deepEqual(
+      asked.slice(2, -2),
+      many.map(({ path }) => `set ${path.join(' ')}`),
+    )
   })
 
   const earlier = '// vyos-config-version: "earlier"\n'
