@@ -1,7 +1,7 @@
 import { isVmrError } from '../errors/vmr-error.ts'
 import { evidenceFile } from '../ipv6/evidence/schema.ts'
 import { readConditions } from '../results/conditions.ts'
-import type { CellResult } from '../results/schema.ts'
+import type { CellOverhead, CellResult } from '../results/schema.ts'
 import type { Bench } from './bench.ts'
 import { directionsOf, measureTraffic, searchZeroLoss } from './measure-traffic.ts'
 import type { PlannedCell, Visit } from './plan.ts'
@@ -27,14 +27,30 @@ export async function measureCell(visit: Visit, bench: Bench, earlier?: CellResu
     seconds: before.seconds + (Date.now() - startedAt.getTime()) / 1000,
     verdict,
   })
+  const spend = (part: keyof CellOverhead, seconds: number) => {
+    progress.overhead = { ...progress.overhead, [part]: Math.max(0, progress.overhead[part] + seconds) }
+  }
+  const within = async <T>(part: keyof CellOverhead, task: () => Promise<T>): Promise<T> => {
+    const start = performance.now()
+    try {
+      return await task()
+    } finally {
+      spend(part, (performance.now() - start) / 1000)
+    }
+  }
   try {
     progress.conditions ??= await readConditions()
-    const { records: first, solicitations } = await probeAll(cell, bench, {
-      only: directionsToProve(visit, bench, before),
-      lostBefore: lostDirections([...before.probesBefore, ...before.probesAfter]),
-    })
+    const { records: first, solicitations } = await within('probing', () =>
+      probeAll(cell, bench, {
+        only: directionsToProve(visit, bench, before),
+        lostBefore: lostDirections([...before.probesBefore, ...before.probesAfter]),
+      }),
+    )
     progress.probesBefore = [...before.probesBefore, ...first]
-    const traffic = await measureTraffic(visit, bench, lostDirections(first), before.throughput)
+    const traffic = await within('measuring', () =>
+      measureTraffic(visit, bench, lostDirections(first), before.throughput),
+    )
+    spend('measuring', -traffic.loadSeconds)
     progress.throughput = mergedThroughput(before.throughput, traffic.throughput)
     progress.loadSeconds = before.loadSeconds + traffic.loadSeconds
     const there = bench.setup.traffic[cell.family]
@@ -42,12 +58,14 @@ export async function measureCell(visit: Visit, bench: Bench, earlier?: CellResu
       progress.zeroLoss = await searchZeroLoss(visit, bench, bench.zeroLoss)
     const loaded = traffic.throughput.flatMap((each) => (each.status === 'measured' ? [each.direction] : []))
     // Without a load nothing can have changed since.
-    const after = loaded.length === 0 ? nothingProbed : await probeAgain(cell, bench, first, loaded)
+    const after =
+      loaded.length === 0 ? nothingProbed : await within('probing', () => probeAgain(cell, bench, first, loaded))
     progress.probesAfter = [...before.probesAfter, ...after.records]
     if (before.solicitations.length === 0) progress.solicitations = [...solicitations, ...after.solicitations]
     const hadEvidence = lostDirections([...before.probesBefore, ...before.probesAfter]).length > 0
     const { probesBefore, probesAfter } = progress
-    if (!hadEvidence && lostDirections([...first, ...after.records]).length > 0) await keepEvidence(cell, bench)
+    if (!hadEvidence && lostDirections([...first, ...after.records]).length > 0)
+      await within('evidence', () => keepEvidence(cell, bench))
     return result(verdictOf({ family: cell.family, probesBefore, probesAfter }))
   } catch (error) {
     bench.signal.throwIfAborted()
@@ -106,6 +124,7 @@ function nothingMeasured(cell: PlannedCell, startedAt: Date): CellResult {
     startedAt: startedAt.toISOString(),
     seconds: 0,
     loadSeconds: 0,
+    overhead: { probing: 0, measuring: 0, evidence: 0 },
     complete: true,
     actors: {},
     probesBefore: [],

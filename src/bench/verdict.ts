@@ -1,6 +1,6 @@
 import { errorCodes, exitStatus } from '../errors/codes.ts'
 import type { Family } from '../ipv6/reachability.ts'
-import type { CellResult, ReachabilityRecord, Run, Verdict } from '../results/schema.ts'
+import type { CellOverhead, CellResult, Costs, ReachabilityRecord, Run, Verdict } from '../results/schema.ts'
 
 interface ProbedCell {
   readonly family: Family
@@ -71,13 +71,58 @@ export function cellLine(cell: CellResult): string {
   return [id, words, ...rates, `${seconds.toFixed(0)} s`].join('  ')
 }
 
+export interface RunOverhead {
+  readonly cells: number
+  readonly seconds: number
+  readonly perCellSeconds: number
+  /** Seconds of it by what they went into; together nearly all of them. */
+  readonly parts: Readonly<Record<Exclude<keyof Costs, 'cell'> | keyof CellOverhead, number>>
+}
+
 /** What a run's cells cost beyond the load: everything from making the lab to the last probe. */
-export function overheadOf({ manifest, cells }: Run): { cells: number; seconds: number; perCellSeconds: number } {
+export function overheadOf({ manifest: { costs }, cells }: Run): RunOverhead {
+  const sum = (values: readonly number[]) => values.reduce((total, each) => total + each, 0)
+  const ofCells = (part: keyof CellOverhead) => sum(cells.map(({ overhead }) => overhead[part]))
   const measured = cells.filter(({ verdict }) => verdict.verdict !== 'impossible').length
-  const seconds = Object.values(manifest.costs)
-    .flat()
-    .reduce((sum, each) => sum + each, 0)
-  return { cells: measured, seconds, perCellSeconds: measured === 0 ? 0 : seconds / measured }
+  const seconds = sum(Object.values(costs).flat())
+  return {
+    cells: measured,
+    seconds,
+    perCellSeconds: measured === 0 ? 0 : seconds / measured,
+    parts: {
+      boot: sum(costs.boot),
+      enterHost: sum(costs.enterHost),
+      switchMode: sum(costs.switchMode),
+      configure: sum(costs.configure),
+      probing: ofCells('probing'),
+      measuring: ofCells('measuring'),
+      evidence: ofCells('evidence'),
+    },
+  }
+}
+
+const partWords: Readonly<Record<keyof RunOverhead['parts'], string>> = {
+  boot: 'booting VMs',
+  enterHost: 'making the host the DUT',
+  switchMode: 'switching modes',
+  configure: 'configuring',
+  probing: 'probing',
+  measuring: 'around each measurement',
+  evidence: 'evidence of what is broken',
+}
+
+/** What the overhead is and went into, the most first, in seconds a cell. */
+export function overheadLines({ cells, perCellSeconds, parts }: RunOverhead): readonly string[] {
+  const perCell = (Object.keys(partWords) as (keyof RunOverhead['parts'])[])
+    .map((part) => ({ words: partWords[part], seconds: parts[part] / Math.max(1, cells) }))
+    .filter(({ seconds }) => seconds >= 0.05)
+    .toSorted((a, b) => b.seconds - a.seconds)
+  return [
+    `overhead: ${perCellSeconds.toFixed(1)} s a cell beyond the seconds measured (${cells} cells)`,
+    ...(perCell.length === 0
+      ? []
+      : [`  of which ${perCell.map(({ words, seconds }) => `${words} ${seconds.toFixed(1)}`).join(', ')}`]),
+  ]
 }
 
 /** Exit status of a run: a cell that could not be measured weighs more than one that is broken. */

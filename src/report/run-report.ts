@@ -3,6 +3,7 @@ import { overheadOf, runExitStatus, tally } from '../bench/verdict.ts'
 import { cellResultSchema, manifestSchema, type Run } from '../results/schema.ts'
 
 const count = z.number().int().nonnegative()
+const seconds = z.number().nonnegative()
 
 /** What `vmr bench run --json` prints. */
 export const runReportSchema = z.object({
@@ -12,7 +13,21 @@ export const runReportSchema = z.object({
   exitStatus: z.number().int(),
   tally: z.object({ healthy: count, broken: count, error: count, impossible: count, missing: count }),
   /** Beyond the seconds of load. */
-  overhead: z.object({ cells: count, seconds: z.number().nonnegative(), perCellSeconds: z.number().nonnegative() }),
+  overhead: z.object({
+    cells: count,
+    seconds,
+    perCellSeconds: seconds,
+    /** Of the seconds: what they went into. */
+    parts: z.object({
+      boot: seconds,
+      enterHost: seconds,
+      switchMode: seconds,
+      configure: seconds,
+      probing: seconds,
+      measuring: seconds,
+      evidence: seconds,
+    }),
+  }),
   manifest: manifestSchema,
   cells: z.array(cellResultSchema),
 })

@@ -212,6 +212,19 @@ const conditionsSchema = z.object({
 })
 export type Conditions = z.infer<typeof conditionsSchema>
 
+const seconds = z.number().nonnegative()
+
+/** Where the seconds of a cell went that no load was applied for. */
+const cellOverheadSchema = z.object({
+  /** Reachability, and where what is lost was last seen. */
+  probing: seconds.default(0),
+  /** Servers, counters, and starting and ending each measurement. */
+  measuring: seconds.default(0),
+  /** What a diagnosis needs of a cell that is broken. */
+  evidence: seconds.default(0),
+})
+export type CellOverhead = z.infer<typeof cellOverheadSchema>
+
 /** One line of cells.ndjson. */
 export const cellResultSchema = z.object({
   /** `nic/macvtap/vm/ipv6`, `forward/host/ipv4`, `nic/macvtap/vm/ipv6/eui64`. */
@@ -228,6 +241,7 @@ export const cellResultSchema = z.object({
   seconds: z.number().nonnegative(),
   /** Of those, what load was applied for: the rest is overhead. */
   loadSeconds: z.number().nonnegative().default(0),
+  overhead: cellOverheadSchema.prefault({}),
   complete: z.boolean().default(true),
   /** Who played which role. */
   actors: z.record(z.string().max(20), actorSchema).default({}),

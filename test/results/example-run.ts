@@ -91,6 +91,7 @@ export function healthyCell(id: string, mode: string): CellResult {
     startedAt: '2026-01-31T10:15:10.000Z',
     seconds: 33,
     loadSeconds: 30,
+    overhead: { probing: 2, measuring: 1, evidence: 0 },
     complete: true,
     actors: { pc1: { kind: 'namespace' }, dut: { kind: 'vm' } },
     probesBefore: probes(id, true),

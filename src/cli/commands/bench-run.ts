@@ -5,7 +5,14 @@ import { compareRuns } from '../../bench/compare.ts'
 import { type CellSelection, type Matrix, matrixSchema } from '../../bench/matrix.ts'
 import { type Plan, planCells } from '../../bench/plan.ts'
 import { type FinishedRun, runPlan } from '../../bench/runner.ts'
-import { type FailureKind, failureKinds, judgedExitStatus, runExitStatus, tally } from '../../bench/verdict.ts'
+import {
+  type FailureKind,
+  failureKinds,
+  judgedExitStatus,
+  overheadLines,
+  runExitStatus,
+  tally,
+} from '../../bench/verdict.ts'
 import { findConfigFile } from '../../config/find-config-file.ts'
 import { loadDomainDefinition } from '../../config/load-domain-definition.ts'
 import { loadYaml } from '../../config/load-yaml.ts'
@@ -145,8 +152,7 @@ export async function runAndShow({ terminal, signal }: CommandContext, run: Prep
     })
   else {
     terminal.result(terminalTable(finished, { colour: terminal.colour }))
-    const { perCellSeconds, cells } = report.overhead
-    terminal.result(`overhead: ${perCellSeconds.toFixed(1)} s a cell beyond the seconds measured (${cells} cells)`)
+    for (const line of overheadLines(report.overhead)) terminal.result(line)
     if (judged.comparison !== undefined)
       terminal.result(
         judged.regressions.length === 0
