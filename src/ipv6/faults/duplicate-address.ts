@@ -12,9 +12,22 @@ export const duplicateAddress: Fault = {
     const { path, evidence, problem } = situation
     const mac = path.resolvedMac
     if (problem !== 'misdirected' || mac === undefined) return undefined
-    const owners = Object.entries(evidence.machines).flatMap(([key, { links }]) =>
-      links.flatMap((link) => (link.mac === mac ? [`${machineName(evidence, key)} ${link.name}`] : [])),
-    )
+    // A bridge shares its MAC address with one of its ports: the one with the address answers.
+    const owners = Object.entries(evidence.machines)
+      .flatMap(([key, { links }]) =>
+        links.flatMap((link) =>
+          link.mac === mac
+            ? [
+                {
+                  name: `${machineName(evidence, key)} ${link.name}`,
+                  has: link.addresses.some(({ address }) => address === path.to.address),
+                },
+              ]
+            : [],
+        ),
+      )
+      .toSorted((a, b) => Number(b.has) - Number(a.has))
+      .map(({ name }) => name)
     const from = machineName(evidence, path.from.machine)
     return {
       hop: owners[0] ?? `${from} ${path.from.link}`,
