@@ -1,4 +1,4 @@
-import type { Fault } from './fault.ts'
+import { type Fault, stateOf } from './fault.ts'
 import { portsOf } from './two-ports.ts'
 
 export const bridgeForwardingEntry: Fault = {
@@ -13,9 +13,9 @@ export const bridgeForwardingEntry: Fault = {
   prove(situation) {
     const ports = portsOf(situation)
     if (ports === undefined) return undefined
-    const { lost, seen, from, to } = ports
+    const { lost, on, seen, from, to } = ports
     const destinations = seen?.destinationMacs
-    const entry = situation.evidence.machines[lost.last.machine]?.forwardingDatabase.find(
+    const entry = stateOf(situation, lost.last.machine)?.forwardingDatabase.find(
       ({ mac, link, master, state }) =>
         destinations?.length === 1 &&
         destinations[0] === mac &&
@@ -24,9 +24,9 @@ export const bridgeForwardingEntry: Fault = {
         /static|permanent|noarp/.test(state),
     )
     if (entry === undefined) return undefined
-    const whose = entry.state === 'permanent' ? 'it is the host’s own address' : 'it was set by hand'
+    const whose = entry.state === 'permanent' ? 'it is the machine’s own address' : 'it was set by hand'
     return {
-      hop: `host ${from.master}`,
+      hop: `${on} ${from.master}`,
       facts: [
         `${from.master} has an entry for ${entry.mac} at ${entry.link} (${entry.state}: ${whose}), not at ${to.name}`,
       ],
@@ -36,7 +36,7 @@ export const bridgeForwardingEntry: Fault = {
           price: 'none',
           commands: [
             {
-              on: 'host',
+              on,
               words:
                 entry.state === 'permanent'
                   ? `ip link set dev ${entry.link} address …`

@@ -1,4 +1,4 @@
-import type { Fault, LinkAttribute, Proof } from './fault.ts'
+import { type Fault, type LinkAttribute, type Proof, stateOf } from './fault.ts'
 import { portsOf } from './two-ports.ts'
 
 const isBroadcastFrame = (frame: string, family: string) => family === 'ipv4' && /request/.test(frame)
@@ -19,7 +19,11 @@ export const bridgePortFlag: Fault = {
   prove(situation): Proof | undefined {
     const ports = portsOf(situation)
     if (ports === undefined) return undefined
-    const { lost, from, to } = ports
+    const { lost, on, seen, from, to } = ports
+    // A locked port passes on only what comes from a MAC address with an entry of the forwarding database there.
+    const known = stateOf(situation, lost.last.machine)?.forwardingDatabase.some(
+      ({ mac, link }) => link === from.name && seen?.sourceMacs.includes(mac) === true,
+    )
     const { family } = situation.path
     const flags: readonly (readonly [boolean, string, LinkAttribute, '0' | '1'])[] = [
       [
@@ -40,7 +44,12 @@ export const bridgePortFlag: Fault = {
         'type bridge_slave bcast_flood',
         '1',
       ],
-      [from.port.locked, `${from.name} is locked, and its neighbour has no entry`, 'type bridge_slave locked', '0'],
+      [
+        from.port.locked && known === false,
+        `${from.name} is locked, and has no entry for ${seen?.sourceMacs.join(', ')}`,
+        'type bridge_slave locked',
+        '0',
+      ],
     ]
     const found = flags.filter(([holds]) => holds)
     const [first] = found
@@ -48,13 +57,13 @@ export const bridgePortFlag: Fault = {
     const [, , attribute, value] = first
     const link = attribute.endsWith('locked') ? from.name : to.name
     return {
-      hop: `host ${link}`,
+      hop: `${on} ${link}`,
       facts: found.map(([, fact]) => fact),
       fixes: [
         {
           what: 'set the flag back',
           price: 'the port gets what the flag kept from it: ask who set it, and why',
-          commands: [{ on: 'host', words: `ip link set dev ${link} ${attribute} ${value}` }],
+          commands: [{ on, words: `ip link set dev ${link} ${attribute} ${value}` }],
           change: {
             kind: 'link',
             machine: lost.missing.machine,

@@ -1,4 +1,4 @@
-import { type Fault, linkAt } from './fault.ts'
+import { type Fault, linkAt, machineName } from './fault.ts'
 import { type Port, portsOf } from './two-ports.ts'
 
 const notForwarding = (port: Port) => /listening|learning|blocking|disabled/.test(port.state)
@@ -45,7 +45,12 @@ export const bridgePortState: Fault = {
         {
           what: 'wait until the port forwards; to start without delay, switch spanning tree off',
           price: 'without spanning tree a loop is not broken: make sure that there is none',
-          commands: [{ on: 'host', words: `ip link set dev ${bridge} type bridge stp_state 0` }],
+          commands: [
+            {
+              on: machineName(evidence, first.hop.machine),
+              words: `ip link set dev ${bridge} type bridge stp_state 0`,
+            },
+          ],
         },
       ],
     }

@@ -1,4 +1,4 @@
-import type { Fault } from './fault.ts'
+import { type Fault, stateOf } from './fault.ts'
 import { portsOf } from './two-ports.ts'
 
 export const bridgeVlanFilter: Fault = {
@@ -13,19 +13,19 @@ export const bridgeVlanFilter: Fault = {
   prove(situation) {
     const ports = portsOf(situation)
     if (ports === undefined) return undefined
-    const { lost, seen, from, to } = ports
-    const host = situation.evidence.machines[lost.last.machine]
-    const bridge = host?.links.find(({ name }) => name === from.master)
-    if (host === undefined || bridge?.bridge?.vlanFiltering !== true) return undefined
+    const { lost, on, seen, from, to } = ports
+    const machine = stateOf(situation, lost.last.machine)
+    const bridge = machine?.links.find(({ name }) => name === from.master)
+    if (machine === undefined || bridge?.bridge?.vlanFiltering !== true) return undefined
     const tags = seen?.vlans
     const [tag] = tags ?? []
     if (tag === undefined || tags?.length !== 1) return undefined
-    const vlan = tag === 0 ? host.portVlans.find(({ link, pvid }) => link === from.name && pvid)?.vlan : tag
-    const isMember = (link: string) => host.portVlans.some((each) => each.link === link && each.vlan === vlan)
+    const vlan = tag === 0 ? machine.portVlans.find(({ link, pvid }) => link === from.name && pvid)?.vlan : tag
+    const isMember = (link: string) => machine.portVlans.some((each) => each.link === link && each.vlan === vlan)
     const outside = vlan === undefined ? from.name : [from.name, to.name].find((link) => !isMember(link))
     if (outside === undefined) return undefined
     return {
-      hop: `host ${outside}`,
+      hop: `${on} ${outside}`,
       facts: [
         `${bridge.name} filters VLANs`,
         vlan === undefined
@@ -38,7 +38,7 @@ export const bridgeVlanFilter: Fault = {
           price: 'it then gets the traffic of that VLAN',
           commands: [
             {
-              on: 'host',
+              on,
               words: `bridge vlan add dev ${outside} vid ${vlan ?? 1}${tag === 0 ? ' pvid untagged' : ''}`,
             },
           ],

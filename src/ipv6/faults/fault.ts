@@ -110,11 +110,21 @@ export function nicsOnPath({ evidence, path }: Situation): readonly NicEvidence[
   )
 }
 
+interface LostBetween {
+  readonly last: PathHop
+  readonly missing: PathHop
+  readonly frame: FrameKind
+}
+
+/** The two links of one machine between which a frame is lost, in the order of its travel. */
+export function lostBetweenLinks({ loss }: Situation): LostBetween | undefined {
+  return loss.kind === 'between' && loss.last.machine === loss.missing.machine ? loss : undefined
+}
+
 /** The two host links between which a frame is lost, in the order of its travel. */
-export function lostOnHost({
-  loss,
-}: Situation): { readonly last: PathHop; readonly missing: PathHop; readonly frame: FrameKind } | undefined {
-  return loss.kind === 'between' && loss.last.machine === hostKey && loss.missing.machine === hostKey ? loss : undefined
+export function lostOnHost(situation: Situation): LostBetween | undefined {
+  const lost = lostBetweenLinks(situation)
+  return lost?.last.machine === hostKey ? lost : undefined
 }
 
 /** The machine in which the loss is: a frame came to it, or was to come from it, and nothing came out. */

@@ -2,6 +2,7 @@ import type { FrameKind } from '../evidence/schema.ts'
 import { type Drop, type FilteredFrame, findDrop } from '../firewall.ts'
 import { frameName } from '../hop-trace/loss.ts'
 import { type Fault, isOn, linkAt, lostInside, lostOnHost, machineName, type Situation, stateOf } from './fault.ts'
+import { portsOf } from './two-ports.ts'
 
 interface Place {
   readonly machine: string
@@ -28,12 +29,14 @@ function placesOf(situation: Situation): readonly Place[] {
     }
   }
   const isArp = (kind: FrameKind) => family === 'ipv4' && /request|answer/.test(kind)
-  const host = lostOnHost(situation)
-  if (host !== undefined) {
-    const { last, missing, frame } = host
+  // What a bridge passes on, in the guest too, is neither taken in nor sent by its machine.
+  const between = lostOnHost(situation) ?? portsOf(situation)?.lost
+  if (between !== undefined) {
+    const { last, missing, frame } = between
     const state = stateOf(situation, last.machine)
     const [from, to] = [last, missing].map((hop) => linkAt(situation, hop))
-    const at = { machine: last.machine, hop: `host, between ${last.link} and ${missing.link}` }
+    const on = machineName(evidence, last.machine)
+    const at = { machine: last.machine, hop: `${on}, between ${last.link} and ${missing.link}` }
     const ports = { inbound: last.link, outbound: missing.link }
     const bridge = from?.master !== undefined && from.master === to?.master ? from.master : undefined
     const settings = state?.links.find(({ name }) => name === bridge)?.bridge
@@ -165,7 +168,7 @@ export const firewallDrop: Fault = {
     const { chain, rule } = drop
     const what = frameName(situation.path.family, place.frame.kind)
     const name = `${chain.family} ${chain.table} ${chain.name}`
-    const bridged = chain.hook === 'forward' && chain.family !== 'bridge' && place.hop.startsWith('host, between')
+    const bridged = chain.hook === 'forward' && chain.family !== 'bridge' && place.hop.includes(', between ')
     const match =
       situation.path.family === 'ipv6'
         ? 'icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, echo-request, echo-reply } accept'
