@@ -1,0 +1,30 @@
+import assert from 'node:assert/strict'
+import type { DiagnosedVm } from './diagnosed-vm.ts'
+import type { ProducedFault } from './produced-faults.ts'
+
+/** Without it a lean selection runs, once each. */
+const repeat = Number(process.env.VMR_TEST_REPEAT ?? 0)
+const times = Math.max(1, repeat)
+const chosen = (faults: readonly ProducedFault[]) => faults.filter(({ lean }) => lean || repeat > 0)
+/** Makes each fault for real: the diagnosis is to name it, and nothing else, at its hop. */
+export function itNames(lab: () => DiagnosedVm, faults: readonly ProducedFault[]) {
+  for (const fault of chosen(faults))
+    for (let time = 1; time <= times; time++)
+      it(`names it where ${fault.title}${times > 1 ? `, ${time} of ${times}` : ''}`, async () => {
+        await fault.make(lab())
+        try {
+          const { diagnosis, evidence } = await lab().diagnose(fault.selection)
+          const seen = JSON.stringify(
+            diagnosis.broken.map(({ path, line, causes }) => ({ path: path.id, line, causes })),
+            null,
+            1,
+          )
+          assert.deepEqual([...new Set(diagnosis.named.map(({ fault: { id } }) => id))], [fault.expected], seen)
+          assert.equal(diagnosis.verdict, 'named', seen)
+          for (const { hop } of diagnosis.named) assert.match(hop, fault.at)
+          assert.ok(evidence.seconds < 30, `took ${evidence.seconds} s`)
+        } finally {
+          await fault.undo(lab())
+        }
+      })
+}
