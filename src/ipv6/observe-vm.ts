@@ -17,6 +17,7 @@ import { withLibvirt } from '../vm/libvirt-failure.ts'
 import { type ObservedMachine, type ObserveRequest, observe } from './evidence/observe.ts'
 import type { Evidence, NicEvidence } from './evidence/schema.ts'
 import { guestKey, hostKey } from './evidence/topology.ts'
+import { withinSeconds } from './time-limit.ts'
 
 export interface VmToObserve {
   readonly connection: Connection
@@ -34,10 +35,23 @@ export interface VmToObserve {
   readonly onProgress?: (activity: string) => void
 }
 
+/** By their keys in the evidence. */
+export type ReachedMachines = ReadonlyMap<string, ObservedMachine & { readonly netns?: string }>
+
 export interface ObservedVm {
   readonly evidence: Evidence
-  readonly machines: ReadonlyMap<string, ObservedMachine & { readonly netns?: string }>
+  readonly machines: ReachedMachines
 }
+
+/** A running VM and whatever is at its other ends, ready to be looked into, as often as is wanted. */
+export interface ReachedVm {
+  readonly machines: ReachedMachines
+  observe(signal: AbortSignal): Promise<Evidence>
+  /** Lets go of the guest's console. */
+  close(): Promise<void>
+}
+
+const slowHint = 'Guest or host answer too slowly; --family with --direction asks for less.'
 
 /** A running domain's name and how it is attached, whoever made it. */
 async function runningDomain(
@@ -58,14 +72,45 @@ async function runningDomain(
 
 /**
  * Observes a running VM from every machine that may be looked into, then hands the evidence, and the machines while they
- * can still be reached, to the task.
+ * can still be reached, to the task. The time limit is that of the observation.
+ *
+ * @throws VmrError as of {@link reachVm}; TIMED_OUT.
+ */
+export async function withObservedVm<T>(
+  { seconds, ...request }: VmToObserve & { readonly seconds: number },
+  task: (observed: ObservedVm) => Promise<T>,
+): Promise<T> {
+  let activity = 'logging in'
+  const onProgress = (now: string) => {
+    activity = now
+    request.onProgress?.(now)
+  }
+  const { reached, evidence } = await withinSeconds(
+    { seconds, what: () => `the diagnosis of ${request.name} (${activity})`, hint: slowHint, signal: request.signal },
+    async (signal) => {
+      const reached = await reachVm({ ...request, onProgress, signal })
+      try {
+        return { reached, evidence: await reached.observe(signal) }
+      } catch (error) {
+        await reached.close()
+        throw error
+      }
+    },
+  )
+  try {
+    return await task({ evidence, machines: reached.machines })
+  } finally {
+    await reached.close()
+  }
+}
+
+/**
+ * Looks up how a running VM is attached, and logs in to its guest where that is allowed.
  *
  * @throws VmrError VM_NOT_FOUND, VM_NOT_RUNNING; GUEST_CONSOLE_BUSY and what logging in throws for a VM of vmr's own.
  */
-export async function withObservedVm<T>(
-  { connection, name, testbed, mayLogIn, console, journal, select, signal, onProgress }: VmToObserve,
-  task: (observed: ObservedVm) => Promise<T>,
-): Promise<T> {
+export async function reachVm(request: VmToObserve): Promise<ReachedVm> {
+  const { connection, name, testbed, mayLogIn, console, journal, select, signal, onProgress } = request
   const { domain, facts, state } = await runningDomain(connection, name, signal)
   const metadata = facts.vmr
   const host: ObservedMachine = { shell: journaledShell(localShell, journal), asRoot: [] }
@@ -93,24 +138,27 @@ export async function withObservedVm<T>(
     }
   }
   const vm = { name, ours: metadata !== undefined, state }
-  const observing = async (guest: ObservedMachine | undefined) => {
-    const evidence = await observe({
-      ...{ vm, host, guest, nics, farEnds, intended, unknowns, signal },
-      ...(select === undefined ? {} : { select }),
-      ...(onProgress === undefined ? {} : { onProgress }),
-    })
+  const reached = (guest: ObservedMachine | undefined, close: ReachedVm['close']): ReachedVm => {
     const machines = new Map<string, ObservedMachine & { readonly netns?: string }>([[hostKey, host]])
     if (guest !== undefined) machines.set(guestKey, guest)
     for (const far of farEnds.values()) machines.set(`pc:${far.name}`, far.machine)
-    return task({ evidence, machines })
+    return {
+      ...{ machines, close },
+      observe: (observing) =>
+        observe({
+          ...{ vm, host, guest, nics, farEnds, intended, unknowns, signal: observing },
+          ...(select === undefined ? {} : { select }),
+          ...(onProgress === undefined ? {} : { onProgress }),
+        }),
+    }
   }
-  if (console !== undefined) return observing({ shell: console, asRoot: ['sudo', '-n'] })
+  if (console !== undefined) return reached({ shell: console, asRoot: ['sudo', '-n'] }, async () => undefined)
   if (metadata === undefined && !mayLogIn) {
     unknowns.push({
       what: `vmr did not make ${name}, so it does not log in there: what its guest has and sees is not known`,
       command: `vmr diagnose ${name} --log-in`,
     })
-    return observing(undefined)
+    return reached(undefined, async () => undefined)
   }
   onProgress?.('logging in')
   const session = await openSession(connection, domain, {
@@ -120,12 +168,10 @@ export async function withObservedVm<T>(
     signal,
   })
   const shell = serialShell(session)
-  try {
-    return await observing({ shell, asRoot: ['sudo', '-n'] })
-  } finally {
+  return reached({ shell, asRoot: ['sudo', '-n'] }, async () => {
     await shell.close()
     await session.close()
-  }
+  })
 }
 
 /** How a domain is attached, and to which uplinks. */

@@ -6,6 +6,7 @@ import { type ObservedMachine, probeOnce } from './evidence/observe.ts'
 import type { Evidence } from './evidence/schema.ts'
 import { guestKey, hostKey } from './evidence/topology.ts'
 import type { LiveChange } from './faults/fault.ts'
+import { proofSeconds, withinSeconds } from './time-limit.ts'
 
 /** Broken, healed, broken again: what a cause has to show. */
 export interface CureProof {
@@ -34,9 +35,18 @@ const guardSeconds = 40
 
 /**
  * Proves a cause by its cure: the path is broken, the fix is applied, it is healed, the fix is taken back, it is broken.
- * Undefined where no fix can be taken back. Whatever happens, the change is taken back.
+ * Undefined where no fix can be taken back. Whatever happens, also when its time is over, the change is taken back.
+ *
+ * @throws VmrError TIMED_OUT.
  */
-export async function proveByCure(named: NamedFault, request: ProveRequest): Promise<CureProof | undefined> {
+export function proveByCure(named: NamedFault, request: ProveRequest): Promise<CureProof | undefined> {
+  const what = () => `the proof of ${named.fault.id} at ${named.hop}`
+  return withinSeconds({ seconds: proofSeconds, what, signal: request.signal }, (signal) =>
+    breakAndCure(named, { ...request, signal }),
+  )
+}
+
+async function breakAndCure(named: NamedFault, request: ProveRequest): Promise<CureProof | undefined> {
   const { evidence, machines, journal, signal } = request
   const change = provableFix(named)
   const path = evidence.paths.find(({ id }) => id === named.paths[0])

@@ -3,13 +3,14 @@ import { join } from 'node:path'
 import writeFileAtomic from 'write-file-atomic'
 import { journalDirectory } from '../../config/paths.ts'
 import { exitStatus } from '../../errors/codes.ts'
-import { VmrError } from '../../errors/vmr-error.ts'
+import { isVmrError, VmrError } from '../../errors/vmr-error.ts'
 import { writeError } from '../../errors/write-error.ts'
 import { type Diagnosis, diagnose as diagnoseEvidence } from '../../ipv6/diagnosis.ts'
 import { type Evidence, evidenceFile, evidenceSchema } from '../../ipv6/evidence/schema.ts'
 import type { PlannedPath } from '../../ipv6/evidence/topology.ts'
 import { type ObservedVm, withObservedVm } from '../../ipv6/observe-vm.ts'
 import { applyFix, type CureProof, provableFix, proveByCure } from '../../ipv6/prove.ts'
+import { diagnosisSeconds, proofSeconds } from '../../ipv6/time-limit.ts'
 import { findRun } from '../../results/find-run.ts'
 import { readRun } from '../../results/run-folder.ts'
 import { loadTestbed } from '../../testbed/testbed.ts'
@@ -43,11 +44,18 @@ interface DiagnoseOptions {
   readonly connect: string
 }
 
+/** Of a VM that was observed now; none of recorded evidence. */
+interface Duration {
+  readonly seconds: number
+  readonly limitSeconds: number
+}
+
 interface Outcome {
   readonly evidence: Evidence
   readonly diagnosis: Diagnosis
   readonly proofs: ReadonlyMap<string, CureProof>
   readonly applied: readonly string[]
+  readonly duration?: Duration
 }
 
 export async function diagnose(
@@ -57,7 +65,7 @@ export async function diagnose(
 ): Promise<CommandStatus> {
   const { terminal } = context
   const outcome = await outcomeOf(context, name, options)
-  const { evidence, diagnosis, proofs, applied } = outcome
+  const { evidence, diagnosis, proofs, applied, duration } = outcome
   if (options.save !== undefined) {
     try {
       await writeFileAtomic(options.save, `${JSON.stringify(evidence)}\n`)
@@ -69,6 +77,12 @@ export async function diagnose(
   else {
     terminal.result(diagnosisText(evidence, diagnosis, proofs))
     for (const line of applied) terminal.result(`applied: ${line}`)
+    if (duration !== undefined)
+      terminal.result(
+        `the diagnosis took ${duration.seconds.toFixed(1)} s of at most ${duration.limitSeconds} s${
+          proofs.size === 0 ? '' : `, and each proof at most ${proofSeconds} s`
+        }`,
+      )
   }
   switch (diagnosis.verdict) {
     case 'healthy':
@@ -112,14 +126,20 @@ async function outcomeOf(
           const noted = (await liveFacts(connection, domain, signal)).vmr?.testbed
           const testbedName = options.testbed ?? noted
           const testbed = testbedName === undefined ? undefined : await loadTestbed(testbedName)
+          const startedAt = performance.now()
+          const limitSeconds = diagnosisSeconds(options)
           return withProgress(terminal, `diagnosing ${name}`, (onProgress) =>
             withObservedVm(
               {
                 ...{ connection, name, testbed, journal, signal, onProgress },
                 mayLogIn: options.logIn === true,
                 select: (path) => isSelected(path, options),
+                seconds: limitSeconds,
               },
-              (observed) => conclude(observed, journal, options, signal, onProgress),
+              async (observed) => ({
+                duration: { seconds: (performance.now() - startedAt) / 1000, limitSeconds },
+                ...(await conclude(observed, journal, options, signal, onProgress)),
+              }),
             ),
           )
         }),
@@ -142,14 +162,21 @@ async function conclude(
   signal: AbortSignal,
   onProgress: (activity: string) => void,
 ): Promise<Outcome> {
-  const diagnosis = diagnoseEvidence(evidence)
+  const found = diagnoseEvidence(evidence)
   const proofs = new Map<string, CureProof>()
+  const late: string[] = []
   if (prove)
-    for (const named of diagnosis.named) {
+    for (const named of found.named) {
       onProgress(`proving ${named.fault.id} by its cure`)
-      const proof = await proveByCure(named, { evidence, machines, journal, signal })
-      if (proof !== undefined) proofs.set(`${named.fault.id} ${named.hop}`, proof)
+      try {
+        const proof = await proveByCure(named, { evidence, machines, journal, signal })
+        if (proof !== undefined) proofs.set(`${named.fault.id} ${named.hop}`, proof)
+      } catch (error) {
+        if (!isVmrError(error) || error.code !== 'TIMED_OUT') throw error
+        late.push(error.message)
+      }
     }
+  const diagnosis = { ...found, notes: [...found.notes, ...late] }
   const applied: string[] = []
   if (fix)
     for (const named of diagnosis.named) {
@@ -208,7 +235,7 @@ async function readEvidence(file: string): Promise<Evidence> {
   })
 }
 
-function asJson({ evidence, diagnosis, proofs, applied }: Outcome): Output<'diagnose'> {
+function asJson({ evidence, diagnosis, proofs, applied, duration }: Outcome): Output<'diagnose'> {
   const { verdict, named, broken, notes } = diagnosis
   return {
     vm: evidence.vm.name,
@@ -221,6 +248,7 @@ function asJson({ evidence, diagnosis, proofs, applied }: Outcome): Output<'diag
     notes,
     applied,
     seconds: evidence.seconds,
+    ...(duration === undefined ? {} : { duration }),
     evidence,
   }
 }

@@ -144,6 +144,10 @@ export const benchOutputs = {
     notes: words,
     applied: words,
     seconds: z.number(),
+    duration: z
+      .object({ seconds: z.number(), limitSeconds: z.number() })
+      .optional()
+      .describe('of all but the proofs, and what it may take; not of recorded evidence'),
     evidence: evidenceSchema,
   }),
 }

@@ -2,6 +2,7 @@ import { journalDirectory } from '../../../src/config/paths.ts'
 import { type Diagnosis, diagnose } from '../../../src/ipv6/diagnosis.ts'
 import type { Evidence } from '../../../src/ipv6/evidence/schema.ts'
 import { type ObservedVm, withObservedVm } from '../../../src/ipv6/observe-vm.ts'
+import { diagnosisSeconds } from '../../../src/ipv6/time-limit.ts'
 import { localShell } from '../../../src/shell/local.ts'
 import { runChecked, type Shell } from '../../../src/shell/shell.ts'
 import { hostExecutors } from '../../../src/undo/host-executors.ts'
@@ -47,6 +48,7 @@ export async function makeDiagnosedVm(mode: string, prefix: `vmr${string}` = 'vm
           {
             ...{ connection: vm.connection, name: vm.name, testbed: vm.testbed, mayLogIn: false, journal, signal },
             console: vm.guest,
+            seconds: diagnosisSeconds(selection),
             select: ({ family, direction }) =>
               (selection.family ?? family) === family && (directions?.includes(direction) ?? true),
           },
