@@ -25,30 +25,30 @@ export const bridgePortFlag: Fault = {
       ({ mac, link }) => link === from.name && seen?.sourceMacs.includes(mac) === true,
     )
     const { family } = situation.path
-    const flags: readonly (readonly [boolean, string, LinkAttribute, '0' | '1'])[] = [
+    const flags: readonly (readonly [boolean, string, LinkAttribute, 'on' | 'off'])[] = [
       [
         from.port.isolated && to.port.isolated,
         `${from.name} and ${to.name} are both isolated`,
         'type bridge_slave isolated',
-        '0',
+        'off',
       ],
       [
         isMulticastFrame(lost.frame, family) && !to.port.multicastFlood,
         `${to.name} has mcast_flood off`,
         'type bridge_slave mcast_flood',
-        '1',
+        'on',
       ],
       [
         isBroadcastFrame(lost.frame, family) && !to.port.broadcastFlood,
         `${to.name} has bcast_flood off`,
         'type bridge_slave bcast_flood',
-        '1',
+        'on',
       ],
       [
         from.port.locked && known === false,
         `${from.name} is locked, and has no entry for ${seen?.sourceMacs.join(', ')}`,
         'type bridge_slave locked',
-        '0',
+        'off',
       ],
     ]
     const found = flags.filter(([holds]) => holds)
@@ -69,7 +69,7 @@ export const bridgePortFlag: Fault = {
             machine: lost.missing.machine,
             link,
             attribute,
-            before: value === '1' ? '0' : '1',
+            before: value === 'on' ? 'off' : 'on',
             value,
           },
         },
