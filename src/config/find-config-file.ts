@@ -22,17 +22,33 @@ export function findConfigFile(folder: string, nameOrPath: string): Promise<stri
 }
 
 /** {@link findConfigFile} in directories of the caller's, with its own words for a name that none of them has. */
-export async function findYaml(
+export function findYaml(
   directories: readonly string[],
   nameOrPath: string,
   notFound: (shownName: string) => string,
 ): Promise<string> {
-  if (nameOrPath.includes('/') || /\.ya?ml$/.test(nameOrPath)) return resolve(nameOrPath)
-  const found = directories.map((directory) => join(directory, `${nameOrPath}.yaml`)).find((file) => existsSync(file))
+  return findNamedFile(directories, nameOrPath, { extensions: ['yaml', 'yml'], notFound })
+}
+
+interface NamedFileOptions {
+  /** What a path ends in; files that are found by their name end in the first. */
+  readonly extensions: readonly [string, ...string[]]
+  readonly notFound: (shownName: string) => string
+}
+
+/** {@link findYaml} for files of another kind. */
+export async function findNamedFile(
+  directories: readonly string[],
+  nameOrPath: string,
+  { extensions, notFound }: NamedFileOptions,
+): Promise<string> {
+  if (nameOrPath.includes('/') || extensions.some((each) => nameOrPath.endsWith(`.${each}`))) return resolve(nameOrPath)
+  const ending = `.${extensions[0]}`
+  const found = directories.map((directory) => join(directory, nameOrPath + ending)).find((file) => existsSync(file))
   if (found !== undefined) return found
   const known = await Promise.all(directories.map((directory) => readdir(directory).catch(() => [])))
-  const names = new Set(known.flat().flatMap((name) => (name.endsWith('.yaml') ? [name.replace(/\.yaml$/, '')] : [])))
+  const names = new Set(known.flat().flatMap((name) => (name.endsWith(ending) ? [name.slice(0, -ending.length)] : [])))
   throw new VmrError('CONFIG_NOT_FOUND', notFound(JSON.stringify(nameOrPath.slice(0, 80))), {
-    hint: `Known: ${[...names].sort().join(', ') || 'none'}. Or give the path of a .yaml file.`,
+    hint: `Known: ${[...names].sort().join(', ') || 'none'}. Or give the path of a ${ending} file.`,
   })
 }

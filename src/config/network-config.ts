@@ -38,6 +38,14 @@ const offloadsSchema = z.strictObject({
   tso: z.boolean().optional(),
 })
 
+export const vlanIdSchema = z
+  .string()
+  .regex(/^([1-9]\d{0,2}|[1-3]\d{3}|40[0-8]\d|409[0-4])$/, 'must be a VLAN id, 1 to 4094')
+
+export const hostNameSchema = z
+  .string()
+  .regex(/^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$/, 'must be a host name of letters, digits and hyphens')
+
 const ethernetSchema = z.strictObject({
   addresses: z.array(addressWithPrefixSchema).default([]),
   mtu: mtuSchema.optional(),
@@ -45,7 +53,7 @@ const ethernetSchema = z.strictObject({
   /** IEEE 802.1Q VLAN id -> what the VLAN interface carries. */
   vlans: z
     .record(
-      z.string().regex(/^([1-9]\d{0,2}|[1-3]\d{3}|40[0-8]\d|409[0-4])$/, 'must be a VLAN id, 1 to 4094'),
+      vlanIdSchema,
       z.strictObject({ addresses: z.array(addressWithPrefixSchema).default([]), mtu: mtuSchema.optional() }),
     )
     .default({}),
@@ -80,10 +88,7 @@ const routeSchema = z
  * eth0 whatever the host calls its tap.
  */
 export const networkConfigSchema = z.strictObject({
-  hostName: z
-    .string()
-    .regex(/^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$/, 'must be a host name of letters, digits and hyphens')
-    .optional(),
+  hostName: hostNameSchema.optional(),
   ethernets: z.record(interfaceNameSchema, ethernetSchema).default({}),
   bridges: z.record(interfaceNameSchema, bridgeSchema).default({}),
   tunnels: z.record(interfaceNameSchema, tunnelSchema).default({}),

@@ -5,8 +5,11 @@ import { journalDirectory } from '../../config/paths.ts'
 import { checkVmName } from '../../config/vm-name.ts'
 import type { Accelerator } from '../../domain/domain-xml.ts'
 import { findNicMode, loadNicModes } from '../../domain/nic-modes.ts'
-import { isVmrError } from '../../errors/vmr-error.ts'
-import { vyosOs } from '../../os/vyos/vyos-os.ts'
+import { isVmrError, VmrError } from '../../errors/vmr-error.ts'
+import { showCommand } from '../../os/vyos/path.ts'
+import { loadTemplate } from '../../os/vyos/template/load-template.ts'
+import { type FilledCommand, fillTemplate, requireNics } from '../../os/vyos/template/template.ts'
+import { applyCommands, vyosOs } from '../../os/vyos/vyos-os.ts'
 import { serialShell } from '../../shell/serial/serial-shell.ts'
 import type { Shell } from '../../shell/shell.ts'
 import { dutAddresses } from '../../testbed/dut-addresses.ts'
@@ -33,6 +36,9 @@ interface VmCreateOptions {
   readonly accel: 'auto' | Accelerator
   readonly connect: string
   readonly dryRun?: true | undefined
+  readonly template?: string | undefined
+  /** `variable=value` for the template. */
+  readonly set?: readonly string[] | undefined
   /** False leaves the guest as it booted. */
   readonly addresses: boolean
 }
@@ -47,6 +53,7 @@ export async function vmCreate(
   for (const warning of findNicMode(modes, options.nic).warnings) terminal.warn(warning)
   const loaded = await loadBootedDefinition(options)
   const definition = { ...loaded, definition: withNicOptions(loaded.definition, options.nicOption ?? []) }
+  const template = await filledTemplate(options)
   const testbed = await loadTestbed(options.testbed)
   const outcome = await withProgress(terminal, name, async (report) => {
     const preparing = { requested: options.accel, signal, onProgress: report }
@@ -66,6 +73,7 @@ export async function vmCreate(
       vmrVersion: packageJson.version,
       signal,
     })
+    if (template !== undefined) requireNics(template.file, template.commands, plan.nics.nics.length)
     if (options.dryRun) return { plan, created: undefined, accelerator, reason }
     const created = await withConnection(
       options.connect,
@@ -76,9 +84,15 @@ export async function vmCreate(
         return withUndo(vm, { executors: undoExecutors }, async (journal) => {
           const made = await createVm(connection, plan, { journal, signal, accelerator, onProgress: report })
           const guest = serialShell(made.session)
+          if (template !== undefined) {
+            report(`applying ${template.file}`)
+            await applyCommands(guest, template.commands, signal)
+          }
           if (options.addresses) {
             report('giving the guest its addresses')
             await vyosOs.configure(guest, dutAddresses(testbed, plan.nics.nics.length), { signal })
+          }
+          if (options.addresses || template !== undefined) {
             report('reading its SSH host keys')
             await pinIfThere(made, guest, signal)
           }
@@ -93,9 +107,13 @@ export async function vmCreate(
     return { plan, created, accelerator, reason }
   })
   const { plan, created, accelerator, reason } = outcome
+  const shown = template && { template: { file: template.file, commands: template.commands.map(showCommand) } }
   if (created === undefined) {
-    if (options.json) terminal.json<'vm create'>({ name, xml: plan.xml })
-    else terminal.result(plan.xml)
+    if (options.json) terminal.json<'vm create'>({ name, xml: plan.xml, ...shown })
+    else {
+      terminal.result(plan.xml)
+      for (const line of shown?.template.commands ?? []) terminal.notice(line)
+    }
     return undefined
   }
   const nics = plan.nics.nics.map(({ mode, mac, uplink }, position) => ({
@@ -113,13 +131,44 @@ export async function vmCreate(
       nics,
       readyAfterSeconds,
       retried: created.retried,
+      ...shown,
     })
   else {
     terminal.result(`${name} runs (${plan.os === 'vyos' ? 'VyOS' : 'lab router, not VyOS'}; ${accelerator}: ${reason})`)
     for (const nic of nics) terminal.result(`  ${nic.name}  ${nic.mode} on ${nic.uplink ?? 'nothing'}  ${nic.mac}`)
+    if (shown !== undefined)
+      terminal.result(`  ${shown.template.file}: ${shown.template.commands.length} commands, committed and saved`)
     terminal.result(`  console ready after ${readyAfterSeconds} s${created.retried ? ', at the second try' : ''}`)
   }
   return undefined
+}
+
+interface FilledTemplate {
+  readonly file: string
+  readonly commands: readonly FilledCommand[]
+}
+
+async function filledTemplate({ template: name, set = [] }: VmCreateOptions): Promise<FilledTemplate | undefined> {
+  if (name === undefined) {
+    if (set.length === 0) return undefined
+    throw new VmrError('USAGE', '--set gives a variable of a template its value, and there is no --template')
+  }
+  const template = await loadTemplate(name)
+  return { file: template.file, commands: fillTemplate(template, settings(set)) }
+}
+
+function settings(given: readonly string[]): ReadonlyMap<string, string> {
+  const values = new Map<string, string>()
+  for (const each of given) {
+    const [, name, value] = /^([^=]+)=(.*)$/s.exec(each) ?? []
+    if (name === undefined || value === undefined)
+      throw new VmrError('USAGE', `--set ${JSON.stringify(each.slice(0, 80))} has another form`, {
+        hint: 'Write it as --set lan_address=192.0.2.1/24',
+      })
+    if (values.has(name)) throw new VmrError('USAGE', `--set gives ${JSON.stringify(name.slice(0, 40))} two values`)
+    values.set(name, value)
+  }
+  return values
 }
 
 /** VyOS has no SSH service, and no key, until it is configured: then `vmr vm ssh` pins them at its first use. */

@@ -11,6 +11,11 @@ const nic = z.object({
   uplink: z.string().optional(),
 })
 
+const template = z.object({
+  file: z.string(),
+  commands: list(z.string()).describe('`set` and `delete` lines, secrets masked'),
+})
+
 const rates = z.object({
   bitsPerSecond: z.number(),
   packetsPerSecond: z.number(),
@@ -52,8 +57,9 @@ export const vmOutputs = {
       nics: list(nic),
       readyAfterSeconds: seconds.describe('from the start of the domain to a login on its console'),
       retried: z.boolean().describe('the first boot hung'),
+      template: template.optional(),
     }),
-    z.object({ name, xml: z.string() }).describe('with --dry-run'),
+    z.object({ name, xml: z.string(), template: template.optional() }).describe('with --dry-run'),
   ]),
   'vm start': z.union([
     z.object({ name, started: z.literal(true), readyAfterSeconds: seconds, retried: z.boolean() }),

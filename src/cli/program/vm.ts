@@ -22,11 +22,17 @@ export function vmCommands(program: Command) {
     .option('--testbed <name>', 'where it runs: a file under testbeds', 'lab')
     .addOption(acceleratorOption())
     .addOption(connectOption())
+    .option('--template <name>', 'VyOS commands that it gets and keeps: a file under templates/vyos')
+    .option(
+      '--set <variable=value>',
+      'value of a variable of the template; may be repeated',
+      (value, before: readonly string[] = []) => [...before, value],
+    )
     .option('--no-addresses', 'leave the guest without the addresses that the testbed has for it')
     .option('--dry-run', 'print the domain XML and change nothing')
     .addHelpText(
       'after',
-      '\nExamples:\n  $ vmr vm create r1 --nic macvtap-trust\n  $ vmr vm create r1 --nic-option eth0.mtu=1400 --nic-option eth1.link=down\n  $ vmr vm create r1 --image vyos-1.4.1 --nic macvtap\n  $ vmr vm create trial --iso vyos-1.4.1-amd64.iso',
+      '\nExamples:\n  $ vmr vm create r1 --nic macvtap-trust\n  $ vmr vm create r1 --nic-option eth0.mtu=1400 --nic-option eth1.link=down\n  $ vmr vm create r1 --image vyos-1.4.1 --nic macvtap\n  $ vmr vm create trial --iso vyos-1.4.1-amd64.iso\n  $ vmr vm create r1 --template ssh-key --set key="$(cat ~/.ssh/id_ed25519.pub)"',
     )
     .action((name, options) =>
       runCommand(options, async (context) =>

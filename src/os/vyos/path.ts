@@ -34,8 +34,13 @@ export function renderCommand(command: VyosCommand): string {
 
 /** One line as `show configuration commands` has it, for reading: without secrets, and without what acts on a terminal. */
 export function showPath(path: VyosPath): string {
+  return showCommand({ kind: 'set', path })
+}
+
+/** {@link showPath} for either kind of command. */
+export function showCommand({ kind, path }: VyosCommand): string {
   const words = path.map((word, index) => (isSecret(path, index) ? '********' : word))
-  return `set ${words.map(showWord).join(' ')}`
+  return `${kind} ${words.map(showWord).join(' ')}`
 }
 
 function isSecret(path: VyosPath, index: number): boolean {

@@ -69,6 +69,27 @@ export async function applyVyos(
   return changes
 }
 
+/**
+ * Makes commands of the user's own active and saved, in one transaction; what is so already is not sent. They are no
+ * part of what {@link resetVyos} takes back.
+ *
+ * @returns the commands that were sent
+ */
+export async function applyCommands(
+  shell: Shell,
+  commands: readonly VyosCommand[],
+  signal?: AbortSignal,
+): Promise<readonly VyosCommand[]> {
+  const running = await readConfiguration(shell, signal)
+  const changes = planChange(running, {
+    present: commands.flatMap(({ kind, path }) => (kind === 'set' ? [{ path, single: false, objects: [] }] : [])),
+    absent: commands.flatMap(({ kind, path }) => (kind === 'delete' ? [path] : [])),
+    devices: [],
+  })
+  await changeConfiguration(shell, running, changes, { signal, save: true })
+  return changes
+}
+
 /** The commands that {@link resetVyos} would send now. */
 export async function planVyosReset(shell: Shell, signal?: AbortSignal): Promise<readonly VyosCommand[]> {
   return resolveUndoInTurn(await readConfiguration(shell, signal), await readAllUndoRecords(shell, signal))
