@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { runChecked, type Shell } from '../../shell/shell.ts'
 import { exchangeFilter } from '../hop-trace/filter.ts'
 import { sightingsAt } from '../hop-trace/frames.ts'
-import { watchLinks } from '../hop-trace/watch.ts'
+import { type TimedFrame, watchLinks } from '../hop-trace/watch.ts'
 import { readMachineState } from './machine-state.ts'
 import { type Ping, type ProbeResult, pingAll } from './probes.ts'
 import {
@@ -93,13 +93,15 @@ export async function observe(request: ObserveRequest): Promise<Evidence> {
   }).filter((path) => machines.has(path.from.machine) && (request.select?.(path) ?? true))
   const warm = await probeWarm(planned, machines, states, signal)
   const paths = new Map<string, PathEvidence>()
-  for (const [index, group] of groupsOf(planned).entries()) {
-    onProgress(`probing from cold caches, ${index + 1} of ${groupsOf(planned).length}`)
+  const groups = groupsOf(planned)
+  for (const [index, group] of groups.entries()) {
+    onProgress(`probing from cold caches, ${index + 1} of ${groups.length}`)
     for (const path of await probeGroup(group, machines, signal)) paths.set(path.id, { ...path, ...warm.get(path.id) })
-    const lost = group.filter(({ id }) => paths.get(id)?.probe.received === 0)
-    if (lost.length === 0) continue
+  }
+  const lost = planned.filter(({ id }) => paths.get(id)?.probe.received === 0)
+  if (lost.length > 0) {
     onProgress(`following ${lost.length} lost ${lost.length === 1 ? 'path' : 'paths'} hop by hop`)
-    for (const [id, trace] of await traceGroup(lost, machines, states, signal)) {
+    for (const [id, trace] of await traceLost(lost, machines, states, signal)) {
       const path = paths.get(id)
       if (path !== undefined) paths.set(id, { ...path, trace })
     }
@@ -144,15 +146,12 @@ async function settled(
 }
 
 /**
- * Paths that may be probed at the same time from cold caches without one teaching what another has to find out: those
- * towards the guest, those away from it, and each way between the PCs.
+ * Paths that may be probed at the same time from cold caches: those of one sender. Who only answers teaches the sender
+ * nothing but what it asked for, and nobody else has anything to find out. What is routed goes by itself, so that what a
+ * router says of it is not taken for a word about another path.
  */
 function groupsOf(paths: readonly PlannedPath[]): readonly (readonly PlannedPath[])[] {
-  const keyOf = (path: PlannedPath) => {
-    if (path.to.machine === guestKey) return 'inward'
-    if (path.from.machine === guestKey) return 'outward'
-    return `${path.from.machine}>${path.to.machine}`
-  }
+  const keyOf = ({ routed, direction, from }: PlannedPath) => (routed ? direction : from.machine)
   const groups = new Map<string, PlannedPath[]>()
   for (const path of paths) groups.set(keyOf(path), [...(groups.get(keyOf(path)) ?? []), path])
   return [...groups.values()]
@@ -172,26 +171,33 @@ function pingOf({ family, from, to }: PlannedPath, bytes?: number): Ping {
 /**
  * What each link's neighbours were is forgotten everywhere on the paths; the senders go last, so that they learn nothing
  * again from what the others still send.
+ *
+ * @param timed machines that tell what their clocks said when the others had forgotten.
+ * @returns seconds since 1970 by machine.
  */
-async function forget(paths: readonly PlannedPath[], machines: Machines, signal: AbortSignal): Promise<void> {
+async function forget(
+  paths: readonly PlannedPath[],
+  machines: Machines,
+  signal: AbortSignal,
+  timed: readonly string[] = [],
+): Promise<Clocks> {
   const senders = new Set(paths.map(({ from }) => from.machine))
   const links = new Map<string, Set<string>>()
   for (const { from, to, hops } of paths)
     for (const { machine, link } of [from, to, ...hops])
       if (machine !== hostKey) links.set(machine, (links.get(machine) ?? new Set()).add(link))
-  const flush = async (key: string) => {
+  const run = async (key: string, flushed: Iterable<string>): Promise<readonly [string, number]> => {
     const machine = machines.get(key)
-    if (machine === undefined) return
-    const script = 'export PATH="$PATH:/usr/sbin:/sbin"; for link; do $R ip neighbour flush dev "$link" || true; done'
-    const { asRoot } = machine
-    await runChecked(
-      machine.shell,
-      ['bash', '-c', script.replace('$R', asRoot.join(' ')), 'bash', ...(links.get(key) ?? [])],
-      { signal },
-    )
+    if (machine === undefined) return [key, Number.NaN]
+    const script =
+      'export PATH="$PATH:/usr/sbin:/sbin"; for link; do $R ip neighbour flush dev "$link" || true; done; date +%s.%N'
+    const { asRoot, shell } = machine
+    const argv = ['bash', '-c', script.replace('$R', asRoot.join(' ')), 'bash', ...flushed]
+    return [key, Number((await runChecked(shell, argv, { signal })).trim().split('\n').at(-1))]
   }
-  await Promise.all([...links.keys()].filter((key) => !senders.has(key)).map(flush))
-  await Promise.all([...links.keys()].filter((key) => senders.has(key)).map(flush))
+  await Promise.all([...links].filter(([key]) => !senders.has(key)).map(([key, own]) => run(key, own)))
+  const last = new Set([...timed, ...senders])
+  return new Map(await Promise.all([...last].map((key) => run(key, senders.has(key) ? (links.get(key) ?? []) : []))))
 }
 
 async function probe(
@@ -269,12 +275,14 @@ async function neighboursOf(
   }
 }
 
-async function traceGroup(
+/** Every lost path once more, group by group, with every hop of all of them watched. */
+async function traceLost(
   lost: readonly PlannedPath[],
   machines: Machines,
   states: ReadonlyMap<string, MachineState>,
   signal: AbortSignal,
 ): Promise<ReadonlyMap<string, NonNullable<PathEvidence['trace']>>> {
+  const groups = groupsOf(lost)
   const hops = new Map(lost.flatMap((path) => path.hops).map((hop) => [`${hop.machine} ${hop.link}`, hop]))
   const exchanges = lost.map(({ family, from, to, resolved }) => ({
     family,
@@ -286,17 +294,24 @@ async function traceGroup(
     const owner = machines.get(machine)
     return owner === undefined || linkOf(states.get(machine), link) === undefined ? [] : [{ machine, link, ...owner }]
   })
-  const watch = await watchLinks(watched, exchangeFilter(exchanges.filter(({ from }) => from !== '::')), signal)
-  let results: ReadonlyMap<string, ProbeResult>
+  const filter = exchangeFilter(exchanges.filter(({ from }) => from !== '::'))
+  const watch = await watchLinks(watched, filter, { probes: groups.length, signal })
+  const watching = [...new Set(watched.map(({ machine }) => machine))]
+  const results = new Map<string, ProbeResult>()
+  const spans = new Map<string, Span>()
   let seen: Awaited<ReturnType<typeof watch.stop>>
   try {
-    await forget(lost, machines, signal)
-    results = await probe(lost, machines, signal)
+    let before: Span | undefined
+    for (const group of groups) {
+      const since = await forget(group, machines, signal, watching)
+      if (before !== undefined) before.until = since
+      before = { since, until: undefined }
+      for (const { id } of group) spans.set(id, before)
+      for (const [id, result] of await probe(group, machines, signal)) results.set(id, result)
+    }
   } finally {
     seen = await watch.stop()
   }
-  const isWatched = (machine: string, link: string) =>
-    seen.some((each) => each.machine === machine && each.link === link)
   return new Map(
     lost.map((path) => [
       path.id,
@@ -304,12 +319,31 @@ async function traceGroup(
         probe: results.get(path.id) ?? { sent: 0, received: 0 },
         sightings: path.hops.flatMap((hop) => {
           const at = seen.find(({ machine, link }) => machine === hop.machine && link === hop.link)
-          return at === undefined ? [] : [...sightingsAt(hop, path, at.frames)]
+          return at === undefined ? [] : sightingsAt(hop, path, during(spans.get(path.id), at))
         }),
-        unwatched: path.hops.filter(({ machine, link }) => !isWatched(machine, link)).map(({ name }) => name),
+        unwatched: path.hops.flatMap(({ machine, link, name }) =>
+          seen.some((each) => each.machine === machine && each.link === link) ? [] : [name],
+        ),
       },
     ]),
   )
+}
+/** Seconds since 1970 by each machine's own clock. */
+type Clocks = ReadonlyMap<string, number>
+
+/** When a group of paths was probed. */
+interface Span {
+  readonly since: Clocks
+  until: Clocks | undefined
+}
+
+/** Of what a link saw: what belongs to a group. Where a clock is not known, everything may. */
+function during(
+  span: Span | undefined,
+  { machine, frames }: { readonly machine: string; readonly frames: readonly TimedFrame[] },
+): readonly TimedFrame[] {
+  const [since, until] = [span?.since.get(machine), span?.until?.get(machine)]
+  return frames.filter(({ at }) => !(since !== undefined && at < since) && !(until !== undefined && at >= until))
 }
 
 /** Of paths that carry small packets: one as large as the sender's link allows, not to be fragmented. */
