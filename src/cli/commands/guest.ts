@@ -2,22 +2,25 @@ import { loadYaml } from '../../config/load-yaml.ts'
 import { type NetworkConfig, networkConfigSchema } from '../../config/network-config.ts'
 import { VmrError } from '../../errors/vmr-error.ts'
 import { renderCommand, showPath, type VyosCommand } from '../../os/vyos/path.ts'
-import { readConfiguration } from '../../os/vyos/transaction.ts'
-import { applyVyos, planVyos, planVyosReset, readVyosVersion, resetVyos } from '../../os/vyos/vyos-os.ts'
-import type { Shell } from '../../shell/shell.ts'
+import type { VyosAccess } from '../../os/vyos/vyos-access.ts'
+import { applyVyos, planVyos, planVyosReset, resetVyos } from '../../os/vyos/vyos-os.ts'
 import { dutAddresses } from '../../testbed/dut-addresses.ts'
 import { loadTestbed } from '../../testbed/testbed.ts'
+import { enableApi } from '../../vm/api/enable-api.ts'
 import type { Vm } from '../../vm/find-vm.ts'
 import { withConnection } from '../../vm/host.ts'
+import { type OpenVyosOptions, openVyos } from '../../vm/open-vyos.ts'
 import { findRunningVm } from '../../vm/power.ts'
-import { type GuestChannel, openGuestShell } from '../../vm/ssh/open-guest-shell.ts'
+import { openGuestShell } from '../../vm/ssh/open-guest-shell.ts'
 import { withVmLock } from '../../vm/vm-lock.ts'
 import type { CommandContext, CommandStatus } from '../context.ts'
 import { type ReportProgress, withProgress } from '../progress.ts'
 
 interface GuestOptions {
   readonly json?: true | undefined
-  readonly via: GuestChannel
+  readonly via: OpenVyosOptions['via']
+  readonly host?: string | undefined
+  readonly apiKeyFile?: string | undefined
   readonly connect: string
 }
 
@@ -37,10 +40,10 @@ export async function guestPlan(
 ): Promise<CommandStatus> {
   const { terminal, signal } = context
   const given = await readFile(options.file)
-  const planned = await onGuest(context, name, options, async ({ vm, guest, report }) => {
+  const planned = await onGuest(context, name, options, async ({ vm, vyos, report }) => {
     const config = given ?? (await testbedConfig(vm))
     report('comparing')
-    return planVyos(guest, config, signal)
+    return planVyos(vyos, config, signal)
   })
   const commands = planned.map(renderCommand)
   if (options.json) terminal.json<'guest plan'>({ name, commands })
@@ -55,12 +58,12 @@ export async function guestApply(
 ): Promise<CommandStatus> {
   const { signal } = context
   const given = await readFile(options.file)
-  const sent = await onGuest(context, name, options, async ({ vm, guest, report }) => {
+  const sent = await onGuest(context, name, options, async ({ vm, vyos, report }) => {
     const config = given ?? (await testbedConfig(vm))
     report(options.dryRun ? 'comparing' : 'configuring')
     return options.dryRun
-      ? planVyos(guest, config, signal)
-      : applyVyos(guest, config, { signal, save: options.save === true })
+      ? planVyos(vyos, config, signal)
+      : applyVyos(vyos, config, { signal, save: options.save === true })
   })
   printChange(context, 'guest apply', name, sent, options)
   return undefined
@@ -72,9 +75,9 @@ export async function guestReset(
   options: GuestResetOptions,
 ): Promise<CommandStatus> {
   const { signal } = context
-  const sent = await onGuest(context, name, options, ({ guest, report }) => {
+  const sent = await onGuest(context, name, options, ({ vyos, report }) => {
     report(options.dryRun ? 'comparing' : 'taking back what vmr set')
-    return options.dryRun ? planVyosReset(guest, signal) : resetVyos(guest, { signal, save: options.save === true })
+    return options.dryRun ? planVyosReset(vyos, signal) : resetVyos(vyos, { signal, save: options.save === true })
   })
   printChange(context, 'guest reset', name, sent, options)
   return undefined
@@ -82,9 +85,9 @@ export async function guestReset(
 
 export async function guestShow(context: CommandContext, name: string, options: GuestOptions): Promise<CommandStatus> {
   const { terminal, signal } = context
-  const { version, paths } = await onGuest(context, name, options, async ({ guest, report }) => {
+  const { version, paths } = await onGuest(context, name, options, async ({ vyos, report }) => {
     report('reading its configuration')
-    return { version: (await readVyosVersion(guest, signal)).name, paths: await readConfiguration(guest, signal) }
+    return { version: (await vyos.readVersion(signal)).name, paths: await vyos.readConfiguration(signal) }
   })
   const commands = paths.map(showPath)
   if (options.json) terminal.json<'guest show'>({ name, version, commands })
@@ -115,15 +118,55 @@ function printChange(
 
 interface GuestContext {
   readonly vm: Vm
-  readonly guest: Shell
+  readonly vyos: VyosAccess
   readonly report: ReportProgress
 }
 
-/** Logs in to the guest for the task; no other vmr changes it meanwhile. */
+interface EnableApiOptions extends Pick<GuestOptions, 'json' | 'connect'> {
+  readonly save?: true | undefined
+}
+
+export async function guestEnableApi(
+  { terminal, signal }: CommandContext,
+  name: string,
+  options: EnableApiOptions,
+): Promise<CommandStatus> {
+  const { connect, json } = options
+  const save = options.save === true
+  const { changed, fingerprint } = await withProgress(terminal, name, (report) =>
+    withConnection(
+      connect,
+      (connection) =>
+        withVmLock(name, { signal }, async () => {
+          const vm = await findRunningVm(connection, name, signal)
+          report('logging in')
+          const { shell, close } = await openGuestShell(connection, vm, { via: 'console', signal })
+          try {
+            report('switching its HTTP API on')
+            return await enableApi(name, shell, { signal, save })
+          } finally {
+            await close()
+          }
+        }),
+      signal,
+    ),
+  )
+  if (json) terminal.json<'guest enable-api'>({ name, changed, fingerprint, saved: save })
+  else {
+    terminal.result(
+      changed ? `${name}: its HTTP API is on, with a key of its own` : `${name}: its HTTP API was on already`,
+    )
+    terminal.result(`${name}: its certificate is pinned, SHA-256 ${fingerprint}`)
+    if (save) terminal.result(`${name}: its configuration is saved`)
+  }
+  return undefined
+}
+
+/** Opens the way to the guest for the task; no other vmr changes it meanwhile. */
 function onGuest<T>(
   { terminal, signal }: CommandContext,
   name: string,
-  { via, connect }: GuestOptions,
+  { via, host, apiKeyFile, connect }: GuestOptions,
   task: (context: GuestContext) => Promise<T>,
 ): Promise<T> {
   return withProgress(terminal, name, (report) =>
@@ -133,9 +176,9 @@ function onGuest<T>(
         withVmLock(name, { signal }, async () => {
           const vm = await findRunningVm(connection, name, signal)
           report('logging in')
-          const { shell, close } = await openGuestShell(connection, vm, { via, signal })
+          const { vyos, close } = await openVyos(connection, vm, { via, host, apiKeyFile, signal })
           try {
-            return await task({ vm, guest: shell, report })
+            return await task({ vm, vyos, report })
           } finally {
             await close()
           }

@@ -14,6 +14,12 @@ export const guestOutputs = {
   'guest plan': z.object({ name, commands: commands.describe('empty: the guest is so already') }),
   'guest apply': change,
   'guest reset': change,
+  'guest enable-api': z.object({
+    name,
+    changed: z.boolean().describe('false: it was on with this key already'),
+    fingerprint: z.string().describe('SHA-256 of the certificate that is pinned now'),
+    saved: z.boolean().describe('written to the guest’s disk'),
+  }),
   'guest show': z.object({
     name,
     version: z.string(),

@@ -14,16 +14,43 @@ const stepsSchema = z
     ]),
   )
   .max(10_000)
-const recordSchema = z.strictObject({
+/** A list of changes as it is kept, whether in the guest or beside it. */
+export const recordSchema = z.strictObject({
   format: z.literal(2),
   changes: z.array(z.strictObject({ at: z.number(), steps: stepsSchema })).max(10_000),
 })
 
 /** What takes back one change. */
-interface RecordedChange {
+export interface RecordedChange {
   /** When it was made, in ms since 1970 by this host's clock: configs can have been set in turns, over each other. */
   readonly at: number
   readonly steps: readonly UndoStep[]
+}
+
+/** What takes back the changes that were made one way, kept where that way leads. */
+export interface UndoRecords {
+  /** Adds what takes back one more change for this config. */
+  add(config: NetworkConfig, steps: readonly UndoStep[], signal: AbortSignal | undefined): Promise<void>
+  /** Of every config that is set, the newest change first. */
+  readAll(signal: AbortSignal | undefined): Promise<readonly RecordedChange[]>
+  /** After the configuration was saved: what takes it back has to outlast a restart too. */
+  keep(): Promise<void>
+  /** @param saved also those of the saved configuration, for one that no longer holds any of it */
+  removeAll(options: { readonly saved: boolean }): Promise<void>
+}
+
+export function newestFirst(changes: readonly RecordedChange[]): readonly RecordedChange[] {
+  return changes.toSorted((left, right) => right.at - left.at)
+}
+
+/** In files of the guest. */
+export function guestUndoRecords(shell: Shell): UndoRecords {
+  return {
+    add: (config, steps, signal) => addToUndoRecord(shell, config, steps, signal),
+    readAll: (signal) => readAllUndoRecords(shell, signal),
+    keep: () => keepUndoRecords(shell),
+    removeAll: (options) => removeAllUndoRecords(shell, options),
+  }
 }
 
 const runDirectory = '/tmp'
@@ -61,8 +88,7 @@ async function readRecord(
   return undefined
 }
 
-/** The steps that take back every config that is set, the newest change first. */
-export async function readAllUndoRecords(shell: Shell, signal: AbortSignal | undefined): Promise<readonly UndoStep[]> {
+async function readAllUndoRecords(shell: Shell, signal: AbortSignal | undefined): Promise<readonly RecordedChange[]> {
   const options = signal === undefined ? {} : { signal }
   const pattern = 'vmr-undo-*.json'
   // Of a record in both directories the first is newer.
@@ -80,7 +106,7 @@ export async function readAllUndoRecords(shell: Shell, signal: AbortSignal | und
     const result = await shell.run(['cat', path], options)
     if (result.exitCode === 0) changes.push(...(parseRecord(result.stdout) ?? []))
   }
-  return changes.toSorted((left, right) => right.at - left.at).flatMap(({ steps }) => steps)
+  return newestFirst(changes)
 }
 
 function parseRecord(text: string): readonly RecordedChange[] | undefined {
@@ -92,8 +118,7 @@ function parseRecord(text: string): readonly RecordedChange[] | undefined {
   }
 }
 
-/** Adds what takes back one more change for this config. */
-export async function addToUndoRecord(
+async function addToUndoRecord(
   shell: Shell,
   config: NetworkConfig,
   steps: readonly UndoStep[],
@@ -105,8 +130,7 @@ export async function addToUndoRecord(
   })
 }
 
-/** After the configuration was saved: what takes it back has to outlast a restart too. */
-export async function keepUndoRecords(shell: Shell): Promise<void> {
+async function keepUndoRecords(shell: Shell): Promise<void> {
   await runChecked(shell, [
     'sh',
     '-c',
@@ -118,8 +142,7 @@ export async function removeUndoRecord(shell: Shell, config: NetworkConfig): Pro
   await shell.run(['rm', '-f', `${runDirectory}/${recordName(config)}`])
 }
 
-/** @param saved also those of the saved configuration, for one that no longer holds any of it */
-export async function removeAllUndoRecords(shell: Shell, { saved }: { readonly saved: boolean }): Promise<void> {
+async function removeAllUndoRecords(shell: Shell, { saved }: { readonly saved: boolean }): Promise<void> {
   const directories = saved ? [runDirectory, savedDirectory] : [runDirectory]
   await runChecked(shell, ['sh', '-c', `rm -f ${directories.map((each) => `${each}/vmr-undo-*.json`).join(' ')}`])
 }

@@ -1,42 +1,30 @@
 import { networkChange } from '../../config/network-change.ts'
 import type { NetworkConfig } from '../../config/network-config.ts'
 import { VmrError } from '../../errors/vmr-error.ts'
-import { runChecked, type Shell } from '../../shell/shell.ts'
+import type { Shell } from '../../shell/shell.ts'
 import { linuxOs } from '../linux/linux-os.ts'
 import type { Os } from '../os.ts'
-import { keyOf, startsWith, type VyosCommand } from './path.ts'
-import { planChange, planRemoval, planUndo, resolveUndo, resolveUndoInTurn } from './plan.ts'
+import { keyOf, startsWith, type VyosCommand, type VyosPath } from './path.ts'
+import { planChange, planRemoval, planUndo, resolveUndo, resolveUndoInTurn, type VyosChange } from './plan.ts'
 import { renderNetworkConfig, type WantedConfiguration } from './render.ts'
-import { changeConfiguration, readConfiguration, runOperational } from './transaction.ts'
-import {
-  addToUndoRecord,
-  keepUndoRecords,
-  readAllUndoRecords,
-  readUndoRecord,
-  removeAllUndoRecords,
-  removeUndoRecord,
-} from './undo-record.ts'
-import { parseVyosVersion, type VyosVersion } from './version.ts'
+import { changeConfiguration, readConfiguration } from './transaction.ts'
+import { readUndoRecord, removeUndoRecord } from './undo-record.ts'
+import type { VyosVersion } from './version.ts'
+import { shellAccess, type VyosAccess } from './vyos-access.ts'
 
-const versions = new WeakMap<Shell, VyosVersion>()
-
-/** Which VyOS this is; asked once a shell, since the answer takes a slow guest seconds. */
-export async function readVyosVersion(shell: Shell, signal?: AbortSignal): Promise<VyosVersion> {
-  const known = versions.get(shell)
-  if (known !== undefined) return known
-  const version = parseVyosVersion(await runOperational(shell, ['show', 'version'], signal))
-  versions.set(shell, version)
-  return version
+/** Which VyOS this is. */
+export function readVyosVersion(shell: Shell, signal?: AbortSignal): Promise<VyosVersion> {
+  return shellAccess(shell).readVersion(signal)
 }
 
 /** The commands that {@link vyosOs.configure} would send now. */
 export async function planVyos(
-  shell: Shell,
+  vyos: VyosAccess,
   config: NetworkConfig,
   signal?: AbortSignal,
 ): Promise<readonly VyosCommand[]> {
-  const { train } = await readVyosVersion(shell, signal)
-  return planChange(await readConfiguration(shell, signal), renderNetworkConfig(config, train))
+  const { train } = await vyos.readVersion(signal)
+  return planChange(await vyos.readConfiguration(signal), renderNetworkConfig(config, train))
 }
 
 export interface VyosChangeOptions {
@@ -51,21 +39,21 @@ export interface VyosChangeOptions {
  * @returns the commands that were sent
  */
 export async function applyVyos(
-  shell: Shell,
+  vyos: VyosAccess,
   config: NetworkConfig,
   { signal, save = false }: VyosChangeOptions = {},
 ): Promise<readonly VyosCommand[]> {
-  const { train } = await readVyosVersion(shell, signal)
+  const { train } = await vyos.readVersion(signal)
   const wanted = renderNetworkConfig(config, train)
-  await requireDevices(shell, wanted, signal)
-  const running = await readConfiguration(shell, signal)
+  await requireDevices(vyos, wanted, signal)
+  const running = await vyos.readConfiguration(signal)
   const changes = planChange(running, wanted)
   if (changes.length > 0) {
     // Before the change, so that a run that dies in it can still be taken back.
-    await addToUndoRecord(shell, config, planUndo(running, changes), signal)
+    await vyos.undoRecords.add(config, planUndo(running, changes), signal)
   }
-  await changeConfiguration(shell, running, changes, { signal, save })
-  if (save) await keepUndoRecords(shell)
+  await vyos.changeConfiguration(running, changes, { signal, save })
+  if (save) await vyos.undoRecords.keep()
   return changes
 }
 
@@ -91,23 +79,35 @@ export async function applyCommands(
 }
 
 /** The commands that {@link resetVyos} would send now. */
-export async function planVyosReset(shell: Shell, signal?: AbortSignal): Promise<readonly VyosCommand[]> {
-  return resolveUndoInTurn(await readConfiguration(shell, signal), await readAllUndoRecords(shell, signal))
+export async function planVyosReset(vyos: VyosAccess, signal?: AbortSignal): Promise<readonly VyosCommand[]> {
+  return resetChanges(vyos, await vyos.readConfiguration(signal), signal)
+}
+
+async function resetChanges(
+  { undoRecords }: VyosAccess,
+  running: readonly VyosPath[],
+  signal: AbortSignal | undefined,
+): Promise<readonly VyosChange[]> {
+  return resolveUndoInTurn(
+    running,
+    (await undoRecords.readAll(signal)).flatMap(({ steps }) => steps),
+  )
 }
 
 /**
- * Takes back all that vmr has set in this guest, whichever process did; what vmr did not set stays.
+ * Takes back all that vmr has set in this guest and noted in its records, whichever process did; what vmr did not set
+ * stays.
  *
  * @returns the commands that were sent
  */
 export async function resetVyos(
-  shell: Shell,
+  vyos: VyosAccess,
   { signal, save = false }: VyosChangeOptions = {},
 ): Promise<readonly VyosCommand[]> {
-  const running = await readConfiguration(shell, signal)
-  const changes = resolveUndoInTurn(running, await readAllUndoRecords(shell, signal))
-  await changeConfiguration(shell, running, changes, { signal, save })
-  await removeAllUndoRecords(shell, { saved: save })
+  const running = await vyos.readConfiguration(signal)
+  const changes = await resetChanges(vyos, running, signal)
+  await vyos.changeConfiguration(running, changes, { signal, save })
+  await vyos.undoRecords.removeAll({ saved: save })
   return changes
 }
 
@@ -118,7 +118,7 @@ export async function resetVyos(
 export const vyosOs: Os = {
   kind: 'vyos',
   async configure(shell, config, options = {}) {
-    await applyVyos(shell, config, options)
+    await applyVyos(shellAccess(shell), config, options)
   },
   async unconfigure(shell, config, { signal } = {}) {
     const { train } = await readVyosVersion(shell, signal)
@@ -134,7 +134,7 @@ export const vyosOs: Os = {
     const { removed, added } = networkChange(from, to)
     const [going, coming] = [renderNetworkConfig(removed, train), renderNetworkConfig(added, train)]
     await requireDevices(
-      shell,
+      shellAccess(shell),
       { ...coming, devices: coming.devices.filter((name) => !going.devices.includes(name)) },
       signal,
     )
@@ -164,19 +164,17 @@ function asRoot(shell: Shell): Shell {
 }
 
 async function requireDevices(
-  shell: Shell,
+  vyos: VyosAccess,
   wanted: WantedConfiguration,
   signal: AbortSignal | undefined,
 ): Promise<void> {
   if (wanted.devices.length === 0) return
-  const present = (await runChecked(shell, ['ls', '/sys/class/net'], signal === undefined ? {} : { signal }))
-    .split(/\s+/)
-    .filter((name) => name !== '')
+  const present = await vyos.interfaceNames(signal)
   const missing = wanted.devices.filter((name) => !present.includes(name))
   if (missing.length === 0) return
   throw new VmrError(
     'GUEST_CONFIG_REFUSED',
-    `${shell.description}: the guest has no interface ${missing.join(', ')}; it has ${present.join(', ')}`,
+    `${vyos.description}: the guest has no interface ${missing.join(', ')}; it has ${present.join(', ')}`,
     {
       hint: 'Interfaces are named in the order of the NICs of the domain, eth0 first. Attach the NIC, or correct the name.',
     },

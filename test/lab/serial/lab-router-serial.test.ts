@@ -8,6 +8,7 @@ import { cacheDirectory } from '../../../src/config/paths.ts'
 import { buildLabImage } from '../../../src/image/lab-image.ts'
 import type { VyosPath } from '../../../src/os/vyos/path.ts'
 import { changeConfiguration, readConfiguration, runOperational } from '../../../src/os/vyos/transaction.ts'
+import { shellAccess } from '../../../src/os/vyos/vyos-access.ts'
 import { planVyos, readVyosVersion, vyosOs } from '../../../src/os/vyos/vyos-os.ts'
 import { localShell } from '../../../src/shell/local.ts'
 import { type ConsoleSession, type ConsoleState, openConsoleSession } from '../../../src/shell/serial/login.ts'
@@ -124,7 +125,7 @@ describe('lab router on its serial console', function () {
     assert.equal((await readVyosVersion(shell)).train, '1.4')
     const before = await readConfiguration(shell)
     await vyosOs.configure(shell, everyCase)
-    assert.deepEqual(await planVyos(shell, everyCase), [])
+    assert.deepEqual(await planVyos(shellAccess(shell), everyCase), [])
     const { interfaces } = await vyosOs.observe(shell)
     const addressesOf = (name: string) =>
       interfaces
