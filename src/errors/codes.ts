@@ -3,7 +3,8 @@
  * tell "you asked for something impossible" from "the host lacks something" without reading text.
  *
  * Statuses that are not errors: 0 everything asked for was done and is healthy; 3 (`exitStatus.modeBroken`) everything
- * was measured, and at least one interface mode breaks a family; 130 and 143 ended by SIGINT or SIGTERM after cleaning up.
+ * was measured, and at least one interface mode breaks a family; 10 (`exitStatus.configurationFailed`) the guest came up
+ * without part of its configuration; 130 and 143 ended by SIGINT or SIGTERM after cleaning up.
  */
 export const errorCodes = {
   // The caller's input: a flag, a file, a name.
@@ -79,4 +80,11 @@ export const errorCodes = {
 
 export type ErrorCode = keyof typeof errorCodes
 
-export const exitStatus = { ok: 0, internal: 1, modeBroken: 3, interrupted: 130, terminated: 143 } as const
+export const exitStatus = {
+  ok: 0,
+  internal: 1,
+  modeBroken: 3,
+  configurationFailed: 10,
+  interrupted: 130,
+  terminated: 143,
+} as const

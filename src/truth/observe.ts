@@ -1,4 +1,4 @@
-import { readDomainFacts } from '../domain/domain-facts.ts'
+import { type DomainFacts, readDomainFacts } from '../domain/domain-facts.ts'
 import { isVmrError } from '../errors/vmr-error.ts'
 import { readMachineState } from '../ipv6/evidence/machine-state.ts'
 import type { MachineState } from '../ipv6/evidence/schema.ts'
@@ -6,6 +6,7 @@ import type { Connection } from '../libvirt/index.ts'
 import { localShell } from '../shell/local.ts'
 import { serialShell } from '../shell/serial/serial-shell.ts'
 import { openSession } from '../vm/boot.ts'
+import { type BootOutcome, bootInLog, bootOutcome, unfinishedBoot } from '../vm/boot-outcome.ts'
 import type { Vm } from '../vm/find-vm.ts'
 import { guestAccess } from '../vm/guest-access.ts'
 import { withLibvirt } from '../vm/libvirt-failure.ts'
@@ -16,6 +17,8 @@ const promptLimitMs = 10_000
 
 export interface Truth extends Sources {
   readonly state: string
+  /** Where the guest stands on its way to its prompt; undefined where nobody can tell. */
+  readonly boot: BootOutcome | undefined
   /** Why the guest was not asked, in words; undefined where it was. */
   readonly guestUnasked: string | undefined
 }
@@ -33,7 +36,7 @@ export async function observeTruth(
   const { state } = await withLibvirt(`reading the state of ${domain.name}`, () =>
     connection.domainState(domain, { signal }),
   )
-  const stopped = { state, defined, live: undefined, host: undefined, guest: undefined }
+  const stopped = { state, defined, live: undefined, host: undefined, guest: undefined, boot: undefined }
   if (state === 'shutoff' || state === 'crashed') return { ...stopped, guestUnasked: 'the VM does not run' }
   const live = readDomainFacts(
     await withLibvirt(`reading the XML of ${domain.name}`, () => connection.domainXml(domain, { signal })),
@@ -41,25 +44,36 @@ export async function observeTruth(
   const guest =
     state === 'running' && askGuest
       ? await askedGuest(connection, vm, signal)
-      : { unasked: askGuest ? `the VM is ${state}` : 'as --no-guest says' }
+      : { unasked: askGuest ? `the VM is ${state}` : 'as --no-guest says', boot: await bootByLog(defined) }
   // After the guest: libvirt takes a moment to let in what the guest has just joined.
   const host = await readMachineState(localShell, { signal })
+  const { boot } = guest
   return 'unasked' in guest
-    ? { state, defined, live, host, guest: undefined, guestUnasked: guest.unasked }
-    : { state, defined, live, host, guest: guest.said, guestUnasked: undefined }
+    ? { state, defined, live, host, boot, guest: undefined, guestUnasked: guest.unasked }
+    : { state, defined, live, host, boot, guest: guest.said, guestUnasked: undefined }
 }
 
 async function askedGuest(
   connection: Connection,
   { domain, metadata, facts }: Vm,
   signal: AbortSignal,
-): Promise<{ readonly said: MachineState } | { readonly unasked: string }> {
+): Promise<
+  { readonly boot: BootOutcome | undefined } & ({ readonly said: MachineState } | { readonly unasked: string })
+> {
+  const earlier = await bootInLog(facts)
+  let seen = earlier?.boot
   const { credentials } = guestAccess(metadata.os, facts.accelerator ?? 'tcg')
   try {
-    const session = await openSession(connection, domain, { credentials, timeoutMs: promptLimitMs, signal })
+    const session = await openSession(connection, domain, {
+      ...{ credentials, timeoutMs: promptLimitMs, earlier, signal },
+      onState: ({ boot }) => {
+        if (boot.state !== 'waiting') seen = boot
+      },
+    })
     const shell = serialShell(session)
     try {
-      return { said: await readMachineState(shell, { asRoot: ['sudo', '-n'], signal }) }
+      const boot = await bootOutcome(session.boot, shell, { signal })
+      return { boot, said: await readMachineState(shell, { asRoot: ['sudo', '-n'], signal }) }
     } finally {
       await shell.close()
       await session.close()
@@ -67,6 +81,11 @@ async function askedGuest(
   } catch (error) {
     // Whoever asks what is true wants to know the rest too.
     if (!isVmrError(error) || error.code === 'INTERRUPTED') throw error
-    return { unasked: error.message }
+    return { unasked: error.message, boot: seen === undefined ? undefined : unfinishedBoot(seen) }
   }
+}
+
+async function bootByLog(facts: DomainFacts): Promise<BootOutcome | undefined> {
+  const logged = await bootInLog(facts)
+  return logged === undefined ? undefined : unfinishedBoot(logged.boot)
 }

@@ -1,5 +1,6 @@
 import { isVmrError, type VmrError } from '../errors/vmr-error.ts'
 import type { Connection, Domain } from '../libvirt/index.ts'
+import type { Boot } from '../shell/serial/boot-state.ts'
 import {
   type ConsoleSession,
   type ConsoleStateReport,
@@ -14,6 +15,8 @@ export interface BootOptions {
   readonly credentials: Credentials
   /** From start to the prompt. */
   readonly timeoutMs: number
+  /** What a guest that runs has said on its console before. */
+  readonly earlier?: { readonly boot: Boot; readonly lines: readonly string[] } | undefined
   readonly signal?: AbortSignal | undefined
   readonly onState?: (report: ConsoleStateReport) => void
   /** Called when a boot hung and is tried once more. */
@@ -45,6 +48,11 @@ export async function bootGuest(connection: Connection, domain: Domain, options:
   }
 }
 
+/** Without the last lines of the console. */
+export function firstLine({ message }: VmrError): string {
+  return message.split('; last lines:')[0] ?? message
+}
+
 async function bootOnce(
   connection: Connection,
   domain: Domain,
@@ -68,7 +76,7 @@ async function bootOnce(
 export async function openSession(
   connection: Connection,
   domain: Domain,
-  { credentials, timeoutMs, signal, onState }: Omit<BootOptions, 'onRetry'>,
+  { credentials, timeoutMs, earlier, signal, onState }: Omit<BootOptions, 'onRetry'>,
 ): Promise<ConsoleSession> {
   const stream = await withLibvirt(`opening the console of ${domain.name}`, () =>
     connection.openConsole(domain, { signal }),
@@ -79,6 +87,7 @@ export async function openSession(
       description: `serial console of ${domain.name}`,
       credentials,
       timeoutMs,
+      ...(earlier === undefined ? {} : { earlier }),
       ...(record === undefined ? {} : { transcript: record.transcript, record: record.path }),
       ...(signal === undefined ? {} : { signal }),
       ...(onState === undefined ? {} : { onState }),

@@ -14,7 +14,7 @@ import { localShell } from '../shell/local.ts'
 import type { Testbed } from '../testbed/testbed.ts'
 import { prepareUplink } from '../testbed/uplink.ts'
 import type { Journal } from '../undo/journal.ts'
-import { type BootedGuest, bootGuest } from './boot.ts'
+import { type BootedGuest, bootGuest, firstLine } from './boot.ts'
 import { findDomain } from './find-vm.ts'
 import { type GuestSystem, guestAccess } from './guest-access.ts'
 import { withLibvirt } from './libvirt-failure.ts'
@@ -166,7 +166,7 @@ async function makeVm(connection: Connection, plan: PlannedVm, options: CreateOp
     ...access,
     signal,
     onState: ({ state }) => onProgress?.(`booting: ${state}`),
-    onRetry: () => onProgress?.('the boot hung, trying once more'),
+    onRetry: (reason) => onProgress?.(`trying once more: ${firstLine(reason)}`),
   })
   return { ...booted, plan }
 }

@@ -16,7 +16,8 @@ import { withRecord } from '../shell/serial/console.ts'
 import type { ConsoleSession } from '../shell/serial/login.ts'
 import { serialShell } from '../shell/serial/serial-shell.ts'
 import type { Journal } from '../undo/journal.ts'
-import { bootGuest } from './boot.ts'
+import { bootGuest, firstLine } from './boot.ts'
+import { bootOutcome } from './boot-outcome.ts'
 import { guestAccess } from './guest-access.ts'
 import { withLibvirt } from './libvirt-failure.ts'
 import { destroyIfRunning } from './remove-domain.ts'
@@ -80,7 +81,7 @@ export async function installImage(
       timeoutMs: access.timeoutMs * factor,
       signal,
       onState: ({ state }) => onProgress(`booting ${what}: ${state}`),
-      onRetry: () => onProgress(`booting ${what} once more: the boot hung`),
+      onRetry: (reason) => onProgress(`booting ${what} once more: ${firstLine(reason)}`),
     })
     return session
   }
@@ -106,7 +107,7 @@ export async function installImage(
     const guest = serialShell(session)
     onProgress('looking at what was installed')
     const { name: release } = await readVyosVersion(guest, signal)
-    const configurationFailed = session.configurationFailed || (await bootStatus(guest, signal)) === '1'
+    const { configuration } = await bootOutcome(session.boot, guest, { signal })
     onProgress('taking out what is that machine’s own')
     await sealGuest(guest, { signal })
     await guest.close()
@@ -116,7 +117,7 @@ export async function installImage(
       throw new VmrError('IMAGE_INSTALL_FAILED', `the guest was not off ${limitMs / 1000} s after \`poweroff now\``, {
         hint: 'Try again on a machine that does less beside it.',
       })
-    return { release, configurationFailed }
+    return { release, configurationFailed: configuration === 'failed' }
   })
   // QEMU of another user reads it through overlays from now on.
   await chmod(disk, 0o644)
@@ -131,11 +132,6 @@ async function inSession<T>(session: ConsoleSession, task: (session: ConsoleSess
   } finally {
     await session.close()
   }
-}
-
-/** What VyOS notes at the end of its boot: 0, or 1 when its configuration had errors. */
-async function bootStatus(guest: ReturnType<typeof serialShell>, signal: AbortSignal): Promise<string> {
-  return (await guest.run(['cat', '/tmp/vyos-config-status'], { signal, timeoutMs: 120_000 })).stdout.trim()
 }
 
 /** Asks again and again until libvirt says that it is off. False when the time is over. */

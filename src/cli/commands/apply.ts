@@ -14,9 +14,11 @@ import { findDomain, findVm } from '../../vm/find-vm.ts'
 import { withConnection } from '../../vm/host.ts'
 import { isRunning } from '../../vm/power.ts'
 import { chooseAccelerator, prepareGuest } from '../../vm/prepare-guest.ts'
+import type { Started } from '../../vm/start.ts'
 import { liveFacts } from '../../vm/switch/finish-switch.ts'
 import { finishPendingSwitch } from '../../vm/switch/switch-vm.ts'
 import { withVmLock } from '../../vm/vm-lock.ts'
+import { reportBoot } from '../boot-report.ts'
 import { confirm } from '../confirm.ts'
 import type { CommandContext, CommandStatus } from '../context.ts'
 import { withProgress } from '../progress.ts'
@@ -75,7 +77,7 @@ export async function apply(context: CommandContext, file: string, options: Appl
           : undefined
         const plan = planApply({ wanted: facts, defined: vm.facts, live })
         if (!options.json) print(terminal, name, plan)
-        let restarted = false
+        let restarted: Started | undefined
         if (!options.dryRun && plan.changes.length > 0) {
           await requireConsent(name, plan, options, signal)
           restarted = await withProgress(terminal, name, (onProgress) =>
@@ -85,8 +87,8 @@ export async function apply(context: CommandContext, file: string, options: Appl
             }),
           )
         }
-        report(terminal, name, plan, { ...options, restarted, running: live !== undefined })
-        return undefined
+        report(terminal, name, plan, { ...options, restarted: restarted !== undefined, running: live !== undefined })
+        return restarted === undefined ? undefined : reportBoot(terminal, name, restarted.boot)
       }),
     signal,
   )

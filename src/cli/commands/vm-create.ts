@@ -16,12 +16,14 @@ import { dutAddresses } from '../../testbed/dut-addresses.ts'
 import { loadTestbed } from '../../testbed/testbed.ts'
 import { openJournal } from '../../undo/journal.ts'
 import { withUndo } from '../../undo/undo-all.ts'
+import { bootOutcome } from '../../vm/boot-outcome.ts'
 import { type CreatedVm, createVm, planVm, vmPurpose } from '../../vm/create.ts'
 import { undoExecutors } from '../../vm/domain-undo.ts'
 import { withConnection } from '../../vm/host.ts'
 import { chooseAccelerator, prepareGuest } from '../../vm/prepare-guest.ts'
 import { pinHostKeys } from '../../vm/ssh/host-keys.ts'
 import { makeStandingLab } from '../../vm/standing-lab.ts'
+import { reportBoot } from '../boot-report.ts'
 import type { CommandContext, CommandStatus } from '../context.ts'
 import { withProgress } from '../progress.ts'
 
@@ -84,6 +86,7 @@ export async function vmCreate(
         return withUndo(vm, { executors: undoExecutors }, async (journal) => {
           const made = await createVm(connection, plan, { journal, signal, accelerator, onProgress: report })
           const guest = serialShell(made.session)
+          const boot = await bootOutcome(made.session.boot, guest, { signal })
           if (template !== undefined) {
             report(`applying ${template.file}`)
             await applyCommands(guest, template.commands, signal)
@@ -99,7 +102,7 @@ export async function vmCreate(
           await guest.close()
           await made.session.close()
           await journal.keep()
-          return made
+          return { ...made, boot }
         })
       },
       signal,
@@ -131,6 +134,7 @@ export async function vmCreate(
       nics,
       readyAfterSeconds,
       retried: created.retried,
+      boot: created.boot,
       ...shown,
     })
   else {
@@ -140,7 +144,7 @@ export async function vmCreate(
       terminal.result(`  ${shown.template.file}: ${shown.template.commands.length} commands, committed and saved`)
     terminal.result(`  console ready after ${readyAfterSeconds} s${created.retried ? ', at the second try' : ''}`)
   }
-  return undefined
+  return reportBoot(terminal, name, created.boot)
 }
 
 interface FilledTemplate {

@@ -5,6 +5,7 @@ import { isRunning, pauseVm, rebootVm, resetVm, resumeVm, setAutostart, stopVm }
 import { startVm } from '../../vm/start.ts'
 import { finishPendingSwitch } from '../../vm/switch/switch-vm.ts'
 import { withVmLock } from '../../vm/vm-lock.ts'
+import { reportBoot } from '../boot-report.ts'
 import type { CommandContext, CommandStatus } from '../context.ts'
 import { secondsOption } from '../number-option.ts'
 import { withProgress } from '../progress.ts'
@@ -37,7 +38,7 @@ export async function vmStart(
   if (json) terminal.json<'vm start'>({ name, ...outcome })
   else if (!outcome.started) terminal.result(`${name} runs already`)
   else terminal.result(`${name} runs; console ready after ${outcome.readyAfterSeconds} s`)
-  return undefined
+  return outcome.started ? reportBoot(terminal, name, outcome.boot) : undefined
 }
 
 export async function vmStop(

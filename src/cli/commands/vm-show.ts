@@ -1,6 +1,7 @@
 import type { NicViews } from '../../truth/compare.ts'
 import { compareViews, waitingForNextStart } from '../../truth/compare.ts'
 import { observeTruth } from '../../truth/observe.ts'
+import type { BootOutcome } from '../../vm/boot-outcome.ts'
 import { findVm } from '../../vm/find-vm.ts'
 import { withConnection } from '../../vm/host.ts'
 import type { CommandContext, CommandStatus } from '../context.ts'
@@ -57,16 +58,24 @@ export async function vmShow(
         ...(attached === undefined ? {} : { device: attached.target, trust: attached.trustGuestRxFilters }),
       }
     })
-    terminal.json<'vm show'>({ ...shown, differences, guestUnasked: truth.guestUnasked, nics })
+    terminal.json<'vm show'>({ ...shown, differences, boot: truth.boot, guestUnasked: truth.guestUnasked, nics })
     return undefined
   }
   for (const [key, value] of Object.entries(shown))
     if (value !== undefined) terminal.result(`${key.padEnd(12)}${value}`)
+  if (truth.boot !== undefined) printBoot(terminal, truth.boot)
   for (const words of differences) terminal.result(terminal.style('yellow', `! ${words}`))
   for (const view of views) printNic(terminal, view, metadata.nics.find(({ mac }) => mac === view.mac)?.mode)
   if (truth.live !== undefined && truth.guestUnasked !== undefined)
     terminal.result(`\nthe guest was not asked: ${truth.guestUnasked}`)
   return undefined
+}
+
+function printBoot(terminal: Terminal, { state, configuration, words }: BootOutcome): void {
+  terminal.result(`${'boot'.padEnd(12)}${state}`)
+  if (configuration !== 'failed') return
+  terminal.result(terminal.style('yellow', '! it came up without part of its configuration'))
+  for (const line of words) terminal.result(`  ${line}`)
 }
 
 function printNic(terminal: Terminal, view: NicViews, mode: string | undefined): void {

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { bootStates } from '../../shell/serial/boot-state.ts'
 
 const name = z.string()
 const seconds = z.number().nonnegative()
@@ -20,6 +21,12 @@ const rates = z.object({
   bitsPerSecond: z.number(),
   packetsPerSecond: z.number(),
   dropsPerSecond: z.number(),
+})
+
+const boot = z.object({
+  state: z.enum(bootStates).describe('where the guest stands on its way to its login prompt'),
+  configuration: z.enum(['loaded', 'failed']).optional().describe('of its boot; absent: nobody can tell'),
+  words: list(z.string()).describe('of VyOS, about what of its configuration it could not load'),
 })
 
 const changed = z.object({ name, changed: z.boolean().describe('false: it was so already') })
@@ -57,12 +64,13 @@ export const vmOutputs = {
       nics: list(nic),
       readyAfterSeconds: seconds.describe('from the start of the domain to a login on its console'),
       retried: z.boolean().describe('the first boot hung'),
+      boot,
       template: template.optional(),
     }),
     z.object({ name, xml: z.string(), template: template.optional() }).describe('with --dry-run'),
   ]),
   'vm start': z.union([
-    z.object({ name, started: z.literal(true), readyAfterSeconds: seconds, retried: z.boolean() }),
+    z.object({ name, started: z.literal(true), readyAfterSeconds: seconds, retried: z.boolean(), boot }),
     z.object({ name, started: z.literal(false) }).describe('it runs already'),
   ]),
   'vm stop': z.union([
@@ -165,6 +173,7 @@ export const vmOutputs = {
     memoryMiB: z.number().optional(),
     serialLog: z.string().optional(),
     differences: list(z.string()).describe('what of the VM runs otherwise than it is defined'),
+    boot: boot.optional().describe('absent: it does not run, or was not asked'),
     guestUnasked: z.string().optional().describe('why the guest was not asked'),
     nics: list(
       z.object({
@@ -193,7 +202,12 @@ export const vmOutputs = {
   'vm events': z
     .looseObject({ at: z.iso.datetime(), name, uuid: z.string(), kind: z.string() })
     .describe('one a line; more fields by kind'),
-  'vm wait': z.object({ name, state: z.string(), seconds }),
+  'vm wait': z.object({
+    name,
+    state: z.string().describe('that was waited for'),
+    seconds,
+    boot: boot.optional().describe('absent: for a VM that is stopped, and where there is no serial log'),
+  }),
   'vm stats': z.union([
     z.object(vmRates),
     z.object({ at: z.iso.datetime(), ...vmRates }).describe('with --watch, one a line'),

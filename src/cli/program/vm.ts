@@ -1,4 +1,5 @@
 import { type Command, Option } from '@commander-js/extra-typings'
+import { exitStatus } from '../../errors/codes.ts'
 import { runCommand } from '../run-command.ts'
 import { acceleratorOption, command, connectOption, plainCommand } from './command.ts'
 
@@ -267,9 +268,17 @@ Examples:
         .choices(['console', 'ssh', 'ipv6', 'stopped'] as const)
         .default('console' as const),
     )
-    .option('--timeout <seconds>', 'how long to wait', '300')
+    .option('--timeout <seconds>', 'how long to wait; default: as long as that guest may boot, longer without KVM')
     .addOption(connectOption())
-    .addHelpText('after', '\nExample:\n  $ vmr vm wait r1 --for stopped --timeout 60')
+    .addHelpText(
+      'after',
+      `
+While it waits it says where the guest stands: loader, kernel, configuration loading, configuration failed, login.
+Exit status: 0 when it is so, ${exitStatus.configurationFailed} when it is and VyOS came up without part of its configuration, 6 when the boot hangs.
+
+Example:
+  $ vmr vm wait r1 --for stopped --timeout 60`,
+    )
     .action((name, options) =>
       runCommand(options, async (context) => (await import('../commands/vm-wait.ts')).vmWait(context, name, options)),
     )

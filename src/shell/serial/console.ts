@@ -29,6 +29,8 @@ interface ExpectOptions {
   readonly timeoutMs: number
   readonly timeoutCode?: ErrorCode
   readonly hint?: string
+  /** What the error says when the time is over, before the last lines; default: that `what` did not come, and the hint. */
+  readonly late?: () => { readonly message: string; readonly hint: string }
   readonly signal?: AbortSignal | undefined
 }
 
@@ -62,6 +64,8 @@ export interface ConsoleOptions {
   readonly transcript?: Transcript
   /** File of the transcript, for messages. */
   readonly record?: string
+  /** What the guest said before: the last lines of it, for messages. */
+  readonly earlierLines?: readonly string[]
 }
 
 /** A line is cut into pieces of this many characters: prompts are far shorter, and no rescan grows with the output. */
@@ -91,7 +95,7 @@ export function attachConsole(stream: Duplex, options: ConsoleOptions): Console 
   const text = createTerminalText()
   const listeners = new Set<(line: string) => void>()
   const lostListeners: ((error: VmrError) => void)[] = []
-  const recent: string[] = []
+  const recent = (options.earlierLines ?? []).slice(-evidenceLines).map((line) => line.slice(0, maxEvidenceLine))
   let backlog: ConsoleLine[] = []
   let backlogStart = 0
   let tail = ''
@@ -308,14 +312,18 @@ export function attachConsole(stream: Duplex, options: ConsoleOptions): Console 
         }
         const deadline = setTimeout(() => {
           const seen = evidence()
-          const message = `${expectation.what} did not come within ${formatSeconds(expectation.timeoutMs)} on the ${description}${
+          const late = expectation.late?.() ?? {
+            message: `${expectation.what} did not come within ${formatSeconds(expectation.timeoutMs)} on the ${description}`,
+            hint: expectation.hint,
+          }
+          const message = `${late.message}${
             seen.length === 0 ? '; it stayed silent' : `; last lines:\n${seen.map((line) => `  ${line}`).join('\n')}`
           }`
           fail(
             new VmrError(
               expectation.timeoutCode ?? 'GUEST_COMMAND_TIMEOUT',
               message,
-              expectation.hint === undefined ? {} : { hint: expectation.hint },
+              late.hint === undefined ? {} : { hint: late.hint },
             ),
           )
         }, expectation.timeoutMs)
@@ -343,6 +351,6 @@ export function withRecord(error: unknown, record: string | undefined): unknown 
   return new VmrError(error.code, error.message, { hint, cause: error.cause ?? error })
 }
 
-function formatSeconds(milliseconds: number): string {
-  return milliseconds < 1000 ? `${milliseconds} ms` : `${Math.round(milliseconds / 100) / 10} s`
+export function formatSeconds(milliseconds: number): string {
+  return milliseconds < 1000 ? `${Math.round(milliseconds)} ms` : `${Math.round(milliseconds / 100) / 10} s`
 }

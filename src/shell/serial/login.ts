@@ -1,7 +1,16 @@
 import type { Duplex } from 'node:stream'
 import { VmrError } from '../../errors/vmr-error.ts'
-import { attachConsole, type Console, withRecord } from './console.ts'
-import { type BootPhase, bootPhaseOf, classifyPrompt, isRestart, type Prompt } from './prompts.ts'
+import {
+  afterLine,
+  afterTail,
+  type Boot,
+  type BootState,
+  beginBoot,
+  describeBootState,
+  hangHints,
+} from './boot-state.ts'
+import { attachConsole, type Console, formatSeconds, withRecord } from './console.ts'
+import { classifyPrompt, type Prompt } from './prompts.ts'
 import { awaitShellPrompt, interrupt, synchronise } from './synchronise.ts'
 import type { Transcript } from './transcript.ts'
 
@@ -11,11 +20,12 @@ export interface Credentials {
 }
 
 /** Where the way from power-on to a usable session stands. */
-export type ConsoleState = BootPhase | 'waiting' | 'login' | 'password' | 'shell' | 'configure' | 'pager'
+export type ConsoleState = BootState | 'password' | 'shell' | 'configure' | 'pager'
 
 export interface ConsoleStateReport {
   readonly state: ConsoleState
-  readonly elapsedMs: number
+  /** What is known of the boot by then. */
+  readonly boot: Boot
 }
 
 export interface OpenConsoleOptions {
@@ -27,6 +37,8 @@ export interface OpenConsoleOptions {
    * its login prompt.
    */
   readonly timeoutMs?: number
+  /** What the guest has said on its console before, its last lines for messages. */
+  readonly earlier?: { readonly boot: Boot; readonly lines: readonly string[] }
   /** A boot that sends nothing for this long counts as hung. Default: only {@link timeoutMs} ends it. */
   readonly silenceLimitMs?: number
   readonly signal?: AbortSignal
@@ -42,8 +54,8 @@ export interface ConsoleSession {
   readonly console: Console
   readonly user: string
   readonly hostName: string
-  /** The boot configuration had errors: VyOS said so while this session watched. */
-  readonly configurationFailed: boolean
+  /** What the console has told of the boot, by the times of Date.now(). */
+  readonly boot: Boot
   /** Logs out if this session logged in, and lets go of the stream without ending it. Never rejects. */
   close(): Promise<void>
 }
@@ -74,9 +86,10 @@ const stepTimeoutMs = 60_000
  *   somebody else's, GUEST_CONSOLE_LOST, or what the signal was aborted with.
  */
 export async function openConsoleSession(stream: Duplex, options: OpenConsoleOptions): Promise<ConsoleSession> {
-  const { description, transcript, record } = options
+  const { description, transcript, record, earlier } = options
   const console = attachConsole(stream, {
     description,
+    ...(earlier === undefined ? {} : { earlierLines: earlier.lines }),
     ...(transcript === undefined ? {} : { transcript }),
     ...(record === undefined ? {} : { record }),
   })
@@ -87,7 +100,7 @@ export async function openConsoleSession(stream: Duplex, options: OpenConsoleOpt
       console,
       user: login.user,
       hostName: login.host,
-      configurationFailed: login.configurationFailed,
+      boot: login.boot,
       close: () => closeSession(console, login.loggedIn),
     }
   } catch (error) {
@@ -100,23 +113,23 @@ interface Login {
   readonly user: string
   readonly host: string
   readonly loggedIn: boolean
-  readonly configurationFailed: boolean
+  readonly boot: Boot
 }
 
 type Step =
   | { readonly kind: 'prompt'; readonly prompt: Prompt }
   | { readonly kind: 'refused' }
-  | { readonly kind: 'phase'; readonly phase: BootPhase }
+  | { readonly kind: 'boot' }
   | { readonly kind: 'restart' }
   | { readonly kind: 'idle' }
 
 async function reachShell(console: Console, options: OpenConsoleOptions): Promise<Login> {
-  const { credentials, onState, signal, silenceLimitMs } = options
+  const { credentials, description, onState, signal, silenceLimitMs } = options
   const timeoutMs = options.timeoutMs ?? 120_000
   const start = performance.now()
   let state: ConsoleState | undefined
   let asked = false
-  let configurationFailed = false
+  let boot = bootSoFar(options.earlier?.boot)
   let nameSent = false
   let nameEchoed = false
   let passwordSent = false
@@ -128,19 +141,19 @@ async function reachShell(console: Console, options: OpenConsoleOptions): Promis
   const enter = (next: ConsoleState) => {
     if (next === state) return
     state = next
-    onState?.({ state: next, elapsedMs: performance.now() - start })
+    onState?.({ state: next, boot })
   }
   const line = (text: string): Step | undefined => {
     // A terminal that nobody reads echoes what was typed to wake it: that is no sign of life.
     if (!/^(?:\^U)*\s*$/.test(text)) silentMs = 0
     if (nameSent && text.trimEnd().endsWith(`login: ${credentials.user}`)) nameEchoed = true
     if (/^Login incorrect$|Authentication failure|Login timed out/i.test(text.trim())) return { kind: 'refused' }
-    if (asked && isRestart(text)) return { kind: 'restart' }
-    const phase = bootPhaseOf(text)
-    if (asked && phase !== 'configurationFailed') return undefined
-    return phase === undefined || phase === state ? undefined : { kind: 'phase', phase }
+    const before = boot.state
+    boot = afterLine(boot, text, Date.now())
+    if (boot.state === before || boot.state === 'login') return undefined
+    return { kind: asked ? 'restart' : 'boot' }
   }
-  enter('waiting')
+  enter(boot.state)
 
   for (;;) {
     const remaining = timeoutMs - (performance.now() - start)
@@ -151,7 +164,9 @@ async function reachShell(console: Console, options: OpenConsoleOptions): Promis
         line: ({ text }) => line(text),
         prompt: (tail) => {
           const prompt = classifyPrompt(tail)
-          return prompt === undefined ? undefined : { kind: 'prompt', prompt }
+          if (prompt === undefined) return undefined
+          boot = afterTail(boot, tail, Date.now())
+          return { kind: 'prompt', prompt }
         },
         idle: { afterMs: idleMs, react: () => ({ kind: 'idle' }) },
       },
@@ -159,9 +174,14 @@ async function reachShell(console: Console, options: OpenConsoleOptions): Promis
         what: asked ? 'the prompt after the login' : 'a login prompt',
         timeoutMs: Math.max(1, remaining),
         timeoutCode: asked ? 'GUEST_COMMAND_TIMEOUT' : 'GUEST_BOOT_TIMEOUT',
-        hint: asked
-          ? 'Look at the console yourself with `vmr vm console`.'
-          : `The guest was last seen in the state "${state ?? 'waiting'}". Start it again, or allow more time: without KVM a VyOS takes about four minutes.`,
+        ...(asked
+          ? { hint: 'Look at the console yourself with `vmr vm console`.' }
+          : {
+              late: () => ({
+                message: `no login prompt came within ${formatSeconds(timeoutMs)} on the ${description}: the guest hangs ${describeBootState(boot, Date.now())}`,
+                hint: hangHints[boot.state],
+              }),
+            }),
         signal,
       },
     )
@@ -171,11 +191,11 @@ async function reachShell(console: Console, options: OpenConsoleOptions): Promis
       if (!asked && silenceLimitMs !== undefined && silentMs >= silenceLimitMs) {
         throw new VmrError(
           'GUEST_BOOT_TIMEOUT',
-          `the ${console.description} sent nothing for ${Math.round(silentMs / 1000)} s while the guest was booting; last lines:\n${console
+          `the ${description} sent nothing for ${Math.round(silentMs / 1000)} s: the guest hangs ${describeBootState(boot, Date.now())}; last lines:\n${console
             .lastLines(10)
             .map((text) => `  ${text}`)
             .join('\n')}`,
-          { hint: 'The boot hangs. Start the guest again.' },
+          { hint: hangHints[boot.state] },
         )
       }
       nameSent = false
@@ -187,16 +207,13 @@ async function reachShell(console: Console, options: OpenConsoleOptions): Promis
     unansweredPokes = 0
     silentMs = 0
 
-    if (step.kind === 'phase') {
-      if (step.phase === 'configurationFailed') configurationFailed = true
-      if (!asked) enter(step.phase)
-      continue
-    }
-    if (step.kind === 'restart') {
-      asked = false
-      nameSent = false
-      passwordSent = false
-      enter('kernel')
+    if (step.kind === 'boot' || step.kind === 'restart') {
+      if (step.kind === 'restart') {
+        asked = false
+        nameSent = false
+        passwordSent = false
+      }
+      enter(boot.state)
       continue
     }
     if (step.kind === 'refused') {
@@ -249,7 +266,7 @@ async function reachShell(console: Console, options: OpenConsoleOptions): Promis
         )
       case 'shell':
         enter('shell')
-        return { user: prompt.user, host: prompt.host, loggedIn: passwordSent, configurationFailed }
+        return { user: prompt.user, host: prompt.host, loggedIn: passwordSent, boot }
       case 'configure':
         asked = true
         enter('configure')
@@ -271,6 +288,15 @@ async function reachShell(console: Console, options: OpenConsoleOptions): Promis
         break
     }
   }
+}
+
+/** A guest that was past its boot may stand at any prompt, or in any program: that is looked for anew. */
+function bootSoFar(earlier: Boot | undefined): Boot {
+  const start = beginBoot(Date.now())
+  if (earlier === undefined) return start
+  return earlier.state === 'login'
+    ? { ...earlier, state: 'waiting', since: start.since }
+    : { ...earlier, orEarlier: true }
 }
 
 async function leaveConfigurationMode(console: Console, signal: AbortSignal | undefined): Promise<void> {

@@ -12,9 +12,6 @@ export type Prompt =
   /** An open quote or here-document. */
   | { readonly kind: 'continuation' }
 
-/** Where a boot stands, in the order in which a boot goes through them. */
-export type BootPhase = 'loader' | 'kernel' | 'configuring' | 'configurationFailed'
-
 /** A longer last line is output, not a prompt. */
 const maxPrompt = 300
 /** `vyos@vyos:~$ `, `vyos@vyos(vrf:red):/tmp> `, `root@vyos:~# ` */
@@ -37,21 +34,4 @@ export function classifyPrompt(tail: string): Prompt | undefined {
   if (/possibilities\? \(y or n\)$/.test(tail)) return { kind: 'completion' }
   if (/^> $/.test(tail)) return { kind: 'continuation' }
   return undefined
-}
-
-const phases: readonly (readonly [BootPhase, RegExp])[] = [
-  ['configurationFailed', /configure failed!|There was a config error on boot/],
-  ['configuring', /Starting VyOS router|vyos-router\.service|Waiting for NICs to settle|Mounting VyOS Config/],
-  ['kernel', /^\[ *\d+\.\d{6}\] |Linux version \d|Decompressing Linux|Loading initial ramdisk/],
-  ['loader', /SeaBIOS|iPXE|GNU GRUB|ISOLINUX|Automatic boot in|Booting from|highlighted entry will be executed/],
-]
-
-/** The phase that this line of boot output belongs to, if it tells. */
-export function bootPhaseOf(line: string): BootPhase | undefined {
-  return phases.find(([, pattern]) => pattern.test(line))?.[0]
-}
-
-/** A line that only the start of a machine prints: whatever session there was is gone. */
-export function isRestart(line: string): boolean {
-  return /SeaBIOS \(version|GNU GRUB|ISOLINUX|Linux version \d/.test(line)
 }

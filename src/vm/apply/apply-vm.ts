@@ -13,7 +13,7 @@ import type { Testbed } from '../../testbed/testbed.ts'
 import { findVm, type Vm } from '../find-vm.ts'
 import { withLibvirt } from '../libvirt-failure.ts'
 import { shutDown } from '../power.ts'
-import { startVm } from '../start.ts'
+import { type Started, startVm } from '../start.ts'
 import { makeStorage, type PlannedStorage } from '../storage.ts'
 import { liveFacts, noteLive, withGuest } from '../switch/finish-switch.ts'
 import { findNic } from '../switch/plan-switch.ts'
@@ -57,7 +57,7 @@ export interface ApplyOptions {
  * Brings a VM to what its definition says: first what the running VM can have, one NIC at a time, then the definition.
  * The caller holds the VM's lock.
  *
- * @returns whether the VM was restarted.
+ * @returns how it came up again, where it was restarted.
  * @throws VmrError of what failed. NICs that were switched stay as the definition wants them; running it again goes on.
  */
 export async function applyVm(
@@ -65,7 +65,7 @@ export async function applyVm(
   vm: Vm,
   plan: ApplyPlan,
   options: ApplyOptions,
-): Promise<boolean> {
+): Promise<Started | undefined> {
   const { storage, restart, signal, onProgress } = options
   if (plan.switches.size > 0) await switchNics(connection, vm, plan, options)
   for (const mac of plan.updates) {
@@ -85,12 +85,11 @@ export async function applyVm(
   const waits = plan.changes.some(({ effect }) => effect === 'at the next start')
   if (!restart || !running || !waits) {
     if (running) await noteLive(connection, vm.domain, plan.metadata)
-    return false
+    return undefined
   }
   onProgress('shutting it down')
   await shutDown(connection, vm, { timeoutMs: shutdownLimitMs, signal })
-  await startVm(connection, await findVm(connection, vm.domain.name, signal), { signal, onProgress })
-  return true
+  return startVm(connection, await findVm(connection, vm.domain.name, signal), { signal, onProgress })
 }
 
 /** One at a time, each by its own mode and source. */

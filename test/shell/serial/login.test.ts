@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { beginBoot } from '../../../src/shell/serial/boot-state.ts'
 import { type ConsoleState, type OpenConsoleOptions, openConsoleSession } from '../../../src/shell/serial/login.ts'
 import { createTranscript } from '../../../src/shell/serial/transcript.ts'
 import { type FakeGuest, fakeGuest } from './fake-guest.ts'
@@ -98,8 +99,9 @@ describe('console login', () => {
         'SeaBIOS (version 1.16.2)\r\nBooting from Hard Disk...\r\n[    0.000000] Linux version 6.1.0\r\n[    1.000000] x\r\nStarting VyOS router: migrate configure failed!\r\n\r\nvyos login: ',
       login: gettyThatWants('secret-of-r1'),
     })
-    assert.deepEqual(states, ['waiting', 'loader', 'kernel', 'configurationFailed', 'login', 'password', 'shell'])
-    assert.equal(session.configurationFailed, true)
+    assert.deepEqual(states, ['waiting', 'loader', 'kernel', 'configuration failed', 'login', 'password', 'shell'])
+    assert.equal(session.boot.configuration, 'failed')
+    assert.deepEqual(session.boot.words, ['Starting VyOS router: migrate configure failed!'])
   })
 
   it('finds the login prompt again behind a kernel message', async () => {
@@ -255,7 +257,22 @@ describe('console login', () => {
       open({ greets: '[    0.100000] ..MP-BIOS bug: 8254 timer\r\n', login: () => {} }, { timeoutMs: 200 }),
       {
         code: 'GUEST_BOOT_TIMEOUT',
-        message: /MP-BIOS bug/,
+        message:
+          /no login prompt came within 200 ms on the serial console of r1: the guest hangs in the state "kernel" for 0 s, since \d\d:\d\d:\d\d UTC; last lines:\n.*MP-BIOS bug/,
+        hint: /timers can make a kernel hang/,
+      },
+    )
+    const before = beginBoot(Date.now() - 90_000)
+    await assert.rejects(
+      open(
+        { login: () => {} },
+        { timeoutMs: 200, earlier: { boot: { ...before, state: 'configuration loading' }, lines: ['Mounting it…'] } },
+      ),
+      {
+        code: 'GUEST_BOOT_TIMEOUT',
+        message:
+          /in the state "configuration loading" for 90 s at least, since before .*; last lines:\n {2}Mounting it…$/,
+        hint: /four minutes/,
       },
     )
     await assert.rejects(open({ greets: 'vyos login: ', login: () => {} }, { timeoutMs: 200 }), {
