@@ -75,3 +75,8 @@ export function low24(address: string): number {
   const [high = 0, low = 0] = [...before, ...zeros, ...after].slice(-2).map((group) => Number.parseInt(group, 16))
   return ((high & 0xff) << 16) | low
 }
+
+/** Whether a frame for it is for one machine alone (IEEE 802, the individual/group bit). */
+export function isUnicastMac(mac: string): boolean {
+  return (Number.parseInt(mac.slice(0, 2), 16) & 1) === 0
+}

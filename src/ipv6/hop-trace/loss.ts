@@ -1,3 +1,4 @@
+import { isUnicastMac } from '../../domain/mac.ts'
 import type { FrameKind, PathEvidence, PathHop, Sighting } from '../evidence/schema.ts'
 
 /** Where the first thing goes missing of all that has to happen for an answer to come back. */
@@ -72,7 +73,7 @@ export function findLoss(path: PathEvidence): Loss {
   const seen = (hop: PathHop, frame: FrameKind) => sighting(path, hop, frame) !== undefined
   const all = stages(path)
     .map(({ frame, hops }) => ({ frame, hops: hops.filter(({ name }) => !trace.unwatched.includes(name)) }))
-    .filter(({ hops }) => hops.length > 0)
+    .filter((stage) => stage.hops.length > 0 && !isAside(stage, path, seen))
   if (all.length === 0) return { kind: 'unwatched' }
   const started = all.map(({ frame, hops }) => hops.some((hop) => seen(hop, frame)))
   const lastStarted = started.lastIndexOf(true)
@@ -92,6 +93,30 @@ export function findLoss(path: PathEvidence): Loss {
   if (lastHop !== undefined && missing !== undefined) return { kind: 'between', frame, last: lastHop, missing }
   if (frame === 'reply' && reached === all.length - 1) return { kind: 'arrived' }
   return lastHop === undefined ? { kind: 'unwatched' } : { kind: 'unanswered', frame, at: lastHop }
+}
+
+/**
+ * Frames that are no part of the exchange, whatever became of them: who knows a neighbour verifies it by unicast after
+ * some seconds (RFC 4861 section 7.3.3), a router asks for the sender on its own account before the reply reaches it, and
+ * the target may be asking for the sender since an earlier probe.
+ */
+function isAside(
+  { frame, hops }: Stage,
+  path: PathEvidence,
+  seen: (hop: PathHop, frame: FrameKind) => boolean,
+): boolean {
+  if (frame !== 'reverse-request' && frame !== 'reverse-answer') return false
+  const segment = hops[0]?.segment ?? 0
+  const cameBackBefore = path.hops.find((hop) => hop.segment === segment + 1)
+  if (cameBackBefore !== undefined && !seen(cameBackBefore, 'reply')) return true
+  // Nor does a machine ask for a sender of which nothing has come to it.
+  const target = frame === 'reverse-request' ? hops[0] : hops.at(-1)
+  if (target !== undefined && !(['request', 'echo'] as const).some((each) => seen(target, each))) return true
+  const asked =
+    path.trace?.sightings.filter((each) => each.segment === segment && each.kind === 'reverse-request') ?? []
+  return (
+    asked.some(({ count }) => count > 0) && asked.every(({ destinationMacs }) => destinationMacs.every(isUnicastMac))
+  )
 }
 
 /** Of the stages that were begun, the first that did not come to its end and that nothing later shows to have succeeded. */
