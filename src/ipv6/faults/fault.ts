@@ -1,3 +1,4 @@
+import { isUnicastMac } from '../../domain/mac.ts'
 import type {
   Evidence,
   FrameKind,
@@ -6,6 +7,7 @@ import type {
   NicEvidence,
   PathEvidence,
   PathHop,
+  Sighting,
 } from '../evidence/schema.ts'
 import { guestKey, hostKey, linkOf } from '../evidence/topology.ts'
 import type { Loss } from '../hop-trace/loss.ts'
@@ -125,6 +127,18 @@ export function lostBetweenLinks({ loss }: Situation): LostBetween | undefined {
 export function lostOnHost(situation: Situation): LostBetween | undefined {
   const lost = lostBetweenLinks(situation)
   return lost?.last.machine === hostKey ? lost : undefined
+}
+
+/**
+ * Whether a frame is for a machine of its path, as far as that is known. One that its sender addressed to somebody else
+ * goes there, and nothing on the way is to blame.
+ */
+export function isForThePath({ evidence, path }: Situation, { destinationMacs, sourceMacs }: Sighting): boolean {
+  const unicast = destinationMacs.filter(isUnicastMac)
+  const ends = [...new Set(path.hops.map(({ machine }) => machine))].filter((machine) => machine !== hostKey)
+  if (unicast.length === 0 || !ends.includes(guestKey)) return true
+  const macs = ends.flatMap((key) => evidence.machines[key]?.links.flatMap(({ mac }) => mac ?? []) ?? [])
+  return unicast.some((mac) => macs.includes(mac) && !sourceMacs.includes(mac))
 }
 
 /** The machine in which the loss is: a frame came to it, or was to come from it, and nothing came out. */

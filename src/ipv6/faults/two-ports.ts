@@ -1,5 +1,5 @@
 import type { LinkState } from '../evidence/schema.ts'
-import { linkAt, lostBetweenLinks, machineName, type Situation } from './fault.ts'
+import { isForThePath, linkAt, lostBetweenLinks, machineName, type Situation } from './fault.ts'
 
 export type Port = NonNullable<LinkState['port']>
 
@@ -13,5 +13,6 @@ export function portsOf(situation: Situation) {
   const seen = situation.path.trace?.sightings.find(
     ({ hop, segment, kind }) => hop === lost.last.name && segment === lost.last.segment && kind === lost.frame,
   )
+  if (seen !== undefined && !isForThePath(situation, seen)) return undefined
   return { lost, on, seen, from: { ...from, port: from.port }, to: { ...to, port: to.port } }
 }
