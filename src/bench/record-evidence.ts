@@ -32,7 +32,8 @@ export function recordEvidence({
       const machine = machines[role]
       const nic = nics.find(({ uplink }) => uplink !== undefined && uplink === link?.uplink)
       if (link === undefined || machine === undefined || nic === undefined) return []
-      return [[nic.name, { name: role, nic: link.pc.interface, machine: observed(machine) }] as const]
+      const far = { kind: 'pc', name: role, nic: link.pc.interface, machine: observed(machine) } as const
+      return [[nic.name, [far]] as const]
     }),
   )
   return observe({

@@ -14,7 +14,7 @@ import { openSession } from '../vm/boot.ts'
 import { findDomain } from '../vm/find-vm.ts'
 import { guestAccess } from '../vm/guest-access.ts'
 import { withLibvirt } from '../vm/libvirt-failure.ts'
-import { type ObservedMachine, type ObserveRequest, observe } from './evidence/observe.ts'
+import { type FarMachine, type ObservedMachine, type ObserveRequest, observe } from './evidence/observe.ts'
 import type { Evidence, NicEvidence } from './evidence/schema.ts'
 import { guestKey, hostKey } from './evidence/topology.ts'
 import { withinSeconds } from './time-limit.ts'
@@ -31,12 +31,16 @@ export interface VmToObserve {
   /** Captures are in it until they have ended. */
   readonly journal: Journal
   readonly select?: ObserveRequest['select']
+  /** Another VM of vmr's, which is logged in to as well: whether the two reach each other. */
+  readonly peer?: string
   readonly signal: AbortSignal
   readonly onProgress?: (activity: string) => void
 }
 
+type ReachableMachine = ObservedMachine & { readonly netns?: string }
+
 /** By their keys in the evidence. */
-export type ReachedMachines = ReadonlyMap<string, ObservedMachine & { readonly netns?: string }>
+export type ReachedMachines = ReadonlyMap<string, ReachableMachine>
 
 export interface ObservedVm {
   readonly evidence: Evidence
@@ -107,30 +111,90 @@ export async function withObservedVm<T>(
 /**
  * Looks up how a running VM is attached, and logs in to its guest where that is allowed.
  *
- * @throws VmrError VM_NOT_FOUND, VM_NOT_RUNNING; GUEST_CONSOLE_BUSY and what logging in throws for a VM of vmr's own.
+ * @throws VmrError VM_NOT_FOUND, VM_NOT_RUNNING; GUEST_CONSOLE_BUSY and what logging in throws for a VM of vmr's own;
+ * VM_NOT_OURS for a peer that vmr did not make.
  */
 export async function reachVm(request: VmToObserve): Promise<ReachedVm> {
+  const { connection, peer, testbed, signal, onProgress } = request
+  if (peer === undefined) return reachBeside(undefined, request)
+  const { domain, facts } = await runningDomain(connection, peer, signal)
+  if (facts.vmr === undefined)
+    throw new VmrError('VM_NOT_OURS', `vmr did not make ${peer}, so it does not log in there`, {
+      hint: `Have it taken over: vmr vm adopt ${peer}`,
+    })
+  onProgress?.(`logging in to ${peer}`)
+  const session = await openSession(connection, domain, runningGuestAccess(facts, signal))
+  const shell = serialShell(session)
+  const close = async () => {
+    await shell.close()
+    await session.close()
+  }
+  try {
+    const reached = await reachBeside({ name: peer, nics: nicsOf(facts, testbed), shell }, request)
+    return {
+      ...reached,
+      close: async () => {
+        await reached.close()
+        await close()
+      },
+    }
+  } catch (error) {
+    await close()
+    throw error
+  }
+}
+
+interface Peer {
+  readonly name: string
+  readonly nics: readonly NicEvidence[]
+  readonly shell: Shell
+}
+
+/** It runs already: a prompt that does not come within this does not come. */
+const promptLimitMs = 20_000
+
+function runningGuestAccess({ vmr, accelerator }: DomainFacts, signal: AbortSignal) {
+  return { ...guestAccess(vmr?.os ?? 'vyos', accelerator ?? 'tcg'), timeoutMs: promptLimitMs, signal }
+}
+
+/** The other VM where it is on the same network of this host as a NIC. */
+function peerOn(nic: NicEvidence, { name, nics, shell }: Peer): readonly FarMachine[] {
+  return nics.flatMap((other) =>
+    nic.source !== undefined && other.source === nic.source && other.target !== undefined
+      ? [
+          {
+            ...{ kind: 'vm', name, nic: other.name, mac: other.mac, tap: other.target },
+            machine: { shell, asRoot: ['sudo', '-n'] },
+          } as const,
+        ]
+      : [],
+  )
+}
+
+async function reachBeside(peer: Peer | undefined, request: VmToObserve): Promise<ReachedVm> {
   const { connection, name, testbed, mayLogIn, console, journal, select, signal, onProgress } = request
   const { domain, facts, state } = await runningDomain(connection, name, signal)
   const metadata = facts.vmr
   const host: ObservedMachine = { shell: journaledShell(localShell, journal), asRoot: [] }
   const nics = nicsOf(facts, testbed)
   const unknowns: Evidence['unknowns'] = []
-  const farEnds = new Map<string, { name: string; nic: string; machine: ObservedMachine & { netns?: string } }>()
+  const farEnds = new Map<string, readonly (FarMachine & { readonly machine: ReachableMachine })[]>()
   const intended = new Map<string, readonly string[]>()
   for (const nic of nics) {
     const link = testbed?.links.find(({ uplink }) => uplink === nic.uplink)
+    const reached = link === undefined || nic.type === 'direct' ? await fromHost(nic, signal) : undefined
+    const others = [
+      ...(reached === undefined ? [] : [{ kind: 'host', name: 'host', nic: reached.link, machine: host } as const]),
+      ...(peer === undefined ? [] : peerOn(nic, peer)),
+    ]
     if (link !== undefined) {
       const netns = link.pc.shell.name
       const machine = { shell: journaledShell(netnsShell(netns), journal), asRoot: [], netns }
-      farEnds.set(nic.name, { name: link.pc.name, nic: link.pc.interface, machine })
+      farEnds.set(nic.name, [{ kind: 'pc', name: link.pc.name, nic: link.pc.interface, machine }, ...others])
       intended.set(nic.name, link.dut.addresses)
     } else {
-      const reached = await fromHost(nic, signal)
-      if (reached !== undefined) {
-        farEnds.set(nic.name, { name: 'host', nic: reached.link, machine: host })
-        intended.set(nic.name, reached.addresses)
-      }
+      farEnds.set(nic.name, others)
+      if (reached !== undefined) intended.set(nic.name, reached.addresses)
       unknowns.push({
         what: `no PC beyond ${nic.source ?? nic.name} is under control: whether one reaches ${nic.name} cannot be known from here. On such a PC run, with the VM’s address:`,
         command: 'ip -6 neighbour flush dev eth0; ping -6 -c 3 ADDRESS; ip -6 neighbour show ADDRESS',
@@ -139,9 +203,9 @@ export async function reachVm(request: VmToObserve): Promise<ReachedVm> {
   }
   const vm = { name, ours: metadata !== undefined, state }
   const reached = (guest: ObservedMachine | undefined, close: ReachedVm['close']): ReachedVm => {
-    const machines = new Map<string, ObservedMachine & { readonly netns?: string }>([[hostKey, host]])
+    const machines = new Map<string, ReachableMachine>([[hostKey, host]])
     if (guest !== undefined) machines.set(guestKey, guest)
-    for (const far of farEnds.values()) machines.set(`pc:${far.name}`, far.machine)
+    for (const far of [...farEnds.values()].flat()) machines.set(`pc:${far.name}`, far.machine)
     return {
       ...{ machines, close },
       observe: (observing) =>
@@ -161,12 +225,7 @@ export async function reachVm(request: VmToObserve): Promise<ReachedVm> {
     return reached(undefined, async () => undefined)
   }
   onProgress?.('logging in')
-  const session = await openSession(connection, domain, {
-    ...guestAccess(metadata?.os ?? 'vyos', facts.accelerator ?? 'tcg'),
-    // It runs already: a prompt that does not come within this does not come.
-    timeoutMs: 20_000,
-    signal,
-  })
+  const session = await openSession(connection, domain, runningGuestAccess(facts, signal))
   const shell = serialShell(session)
   return reached({ shell, asRoot: ['sudo', '-n'] }, async () => {
     await shell.close()
@@ -197,20 +256,22 @@ export function nicsOf(facts: DomainFacts, testbed: Testbed | undefined): readon
   })
 }
 
-/** The host itself, where it has an address on the VM's bridge, and what it knows of the VM's addresses. */
+/** The host itself, where it has an address on the VM's bridge or NIC, and what it knows of the VM's addresses there. */
 async function fromHost(
   { type, source, mac }: NicEvidence,
   signal: AbortSignal,
 ): Promise<{ readonly link: string; readonly addresses: readonly string[] } | undefined> {
-  if ((type !== 'bridge' && type !== 'network') || source === undefined) return undefined
-  const [bridge] = await readLinks(localShell, { name: source, signal })
-  if (bridge === undefined || bridge.addr_info.length === 0) return undefined
+  if (!/^(bridge|network|direct)$/.test(type) || source === undefined) return undefined
+  const [link] = await readLinks(localShell, { name: source, signal })
+  if (link === undefined || link.addr_info.length === 0) return undefined
+  // Nothing comes by a macvtap to the host that it could know of its guest.
+  if (type === 'direct') return { link: source, addresses: [] }
   const neighbours = await readNeighbours(localShell, { name: source, signal })
   return {
     link: source,
     addresses: neighbours.flatMap(({ dst, lladdr }) => {
       if (lladdr !== mac || /^fe80:/i.test(dst)) return []
-      const prefix = bridge.addr_info.find(({ family }) => (family === 'inet6') === dst.includes(':'))?.prefixlen
+      const prefix = link.addr_info.find(({ family }) => (family === 'inet6') === dst.includes(':'))?.prefixlen
       return prefix === undefined ? [] : [`${dst}/${prefix}`]
     }),
   }

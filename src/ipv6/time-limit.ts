@@ -1,12 +1,13 @@
 import { setMaxListeners } from 'node:events'
 import { VmrError } from '../errors/vmr-error.ts'
 
-/** Seconds that a diagnosis may take: one direction of one family, or everything. */
+/** Seconds that a diagnosis may take: one direction of one family, or everything; a second VM doubles what is asked. */
 export function diagnosisSeconds(wanted: {
   readonly family?: string | undefined
   readonly direction?: string | undefined
+  readonly peer?: string | undefined
 }): number {
-  return wanted.family !== undefined && wanted.direction !== undefined ? 30 : 90
+  return wanted.peer === undefined && wanted.family !== undefined && wanted.direction !== undefined ? 30 : 90
 }
 
 /** What proving one cause by its cure may add. */

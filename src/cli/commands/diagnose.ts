@@ -36,6 +36,7 @@ interface DiagnoseOptions {
   readonly yes?: true | undefined
   readonly testbed?: string | undefined
   readonly logIn?: true | undefined
+  readonly peer?: string | undefined
   readonly save?: string | undefined
   readonly evidence?: string | undefined
   readonly run?: string | undefined
@@ -103,8 +104,8 @@ async function outcomeOf(
 ): Promise<Outcome> {
   const recorded = await recordedEvidence(options)
   if (recorded !== undefined) {
-    if (name !== undefined || options.prove || options.fix)
-      throw new VmrError('USAGE', 'recorded evidence is diagnosed as it is: no VM, --prove or --fix beside it')
+    if (name !== undefined || options.prove || options.fix || options.peer !== undefined)
+      throw new VmrError('USAGE', 'recorded evidence is diagnosed as it is: no VM, --peer, --prove or --fix beside it')
     return { evidence: recorded, diagnosis: diagnoseEvidence(recorded), proofs: new Map(), applied: [] }
   }
   if (name === undefined)
@@ -115,11 +116,17 @@ async function outcomeOf(
     })
   const { signal, terminal } = context
   const journal = await openJournal({ directory: journalDirectory(), purpose: `diagnosis of ${name}` })
+  const { peer } = options
+  if (peer === name) throw new VmrError('USAGE', `${name} is no peer of itself`, { hint: 'Name another VM.' })
+  // In one order, whichever of two is diagnosed: else two diagnoses wait for each other.
+  const [first = name, second] = peer === undefined ? [name] : [name, peer].sort()
+  const locked = <T>(task: () => Promise<T>): Promise<T> =>
+    withVmLock(first, { signal }, () => (second === undefined ? task() : withVmLock(second, { signal }, task)))
   return withUndo(journal, { executors: hostExecutors }, () =>
     withConnection(
       options.connect,
       (connection) =>
-        withVmLock(name, { signal }, async () => {
+        locked(async () => {
           const domain = await findDomain(connection, name, signal)
           if (domain === undefined)
             throw new VmrError('VM_NOT_FOUND', `there is no VM ${name}`, { hint: 'See `vmr vm list`.' })
@@ -133,6 +140,7 @@ async function outcomeOf(
               {
                 ...{ connection, name, testbed, journal, signal, onProgress },
                 mayLogIn: options.logIn === true,
+                ...(peer === undefined ? {} : { peer }),
                 select: (path) => isSelected(path, options),
                 seconds: limitSeconds,
               },

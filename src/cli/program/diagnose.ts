@@ -12,6 +12,7 @@ export function diagnoseCommand(program: Command) {
     .option('--yes', 'with --fix: do not ask')
     .option('--testbed <name>', 'which PCs are at the other ends, for a VM that does not say so itself')
     .option('--log-in', 'log in to the guest of a VM that vmr did not make, with the factory login of VyOS')
+    .option('--peer <vm>', 'look into another VM on this host too: whether the two reach each other')
     .option('--save <file>', 'keep the evidence in a file')
     .option('--evidence <file>', 'diagnose recorded evidence instead of a running VM')
     .option('--run <run>', 'diagnose what a run recorded, with --cell')

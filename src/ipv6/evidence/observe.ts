@@ -22,6 +22,9 @@ export interface ObservedMachine {
   readonly asRoot: readonly string[]
 }
 
+/** A far end that is asked and probed from. Its NIC goes by its MAC address, where one is given. */
+export type FarMachine = Omit<FarEnd, 'machine'> & { readonly machine: ObservedMachine; readonly mac?: string }
+
 export interface ObserveRequest {
   readonly vm: Evidence['vm']
   readonly host: ObservedMachine
@@ -29,11 +32,8 @@ export interface ObserveRequest {
   readonly guest: ObservedMachine | undefined
   /** Names are those that the definition gives; the guest's own take their place where a MAC address matches. */
   readonly nics: readonly NicEvidence[]
-  /** PCs by NIC name. */
-  readonly farEnds: ReadonlyMap<
-    string,
-    { readonly name: string; readonly nic: string; readonly machine: ObservedMachine }
-  >
+  /** Who is on the network of a NIC, by NIC name. */
+  readonly farEnds: ReadonlyMap<string, readonly FarMachine[]>
   /** By NIC name: addresses that the guest is meant to have. */
   readonly intended: ReadonlyMap<string, readonly string[]>
   readonly unknowns: readonly Evidence['unknowns'][number][]
@@ -59,7 +59,7 @@ export async function observe(request: ObserveRequest): Promise<Evidence> {
   const machines = new Map<string, ObservedMachine>([[hostKey, host]])
   if (guest !== undefined) machines.set(guestKey, guest)
   const farKey = (name: string) => `pc:${name}`
-  for (const { name, machine } of request.farEnds.values()) machines.set(farKey(name), machine)
+  for (const { name, machine } of [...request.farEnds.values()].flat()) machines.set(farKey(name), machine)
   const states = new Map(
     await Promise.all(
       [...machines].map(
@@ -81,9 +81,13 @@ export async function observe(request: ObserveRequest): Promise<Evidence> {
   const renamed = <T>(map: ReadonlyMap<string, T>) =>
     new Map([...map].map(([name, value]) => [names.get(name) ?? name, value]))
   const farEnds = new Map(
-    [...renamed(request.farEnds)].map(([name, far]): [string, FarEnd] => [
+    [...renamed(request.farEnds)].map(([name, found]): [string, readonly FarEnd[]] => [
       name,
-      { machine: farKey(far.name), name: far.name, nic: far.nic },
+      found.map(({ mac, nic, ...far }) => {
+        const machine = farKey(far.name)
+        const own = states.get(machine)?.links.find((link) => link.mac === mac && link.kind === undefined)?.name
+        return { ...far, machine, nic: (mac === undefined ? undefined : own) ?? nic }
+      }),
     ]),
   )
   const planned = planPaths({

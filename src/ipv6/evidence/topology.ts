@@ -10,13 +10,16 @@ export const guestKey = 'guest'
 /** A path before anything was sent over it. */
 export type PlannedPath = Omit<PathEvidence, 'probe' | 'trace' | 'large'>
 
-/** A machine at the other end of an uplink. */
+/** A machine on the network of a NIC: at the other end of its uplink, the host itself, or another VM on this host. */
 export interface FarEnd {
+  readonly kind: 'pc' | 'host' | 'vm'
   /** Key of its state. */
   readonly machine: string
   readonly name: string
-  /** Its interface on that link. */
+  /** Its interface on that network. */
   readonly nic: string
+  /** Of a VM: the tap or macvtap on this host. */
+  readonly tap?: string
 }
 
 export interface TopologyRequest {
@@ -25,7 +28,7 @@ export interface TopologyRequest {
   readonly guest: MachineState | undefined
   readonly nics: readonly NicEvidence[]
   /** By NIC name. */
-  readonly farEnds: ReadonlyMap<string, FarEnd>
+  readonly farEnds: ReadonlyMap<string, readonly FarEnd[]>
   readonly machines: ReadonlyMap<string, MachineState>
   /** By NIC name: what the guest is meant to have there, with prefix lengths. */
   readonly intended: ReadonlyMap<string, readonly string[]>
@@ -55,7 +58,7 @@ export function wayUp(state: MachineState, nic: string, top: string, depth = 0):
 }
 
 /** Host links between an uplink and what the VM is attached by, both included; a bridge between is no hop of its own. */
-export function hostWay(host: MachineState, { target, uplink }: NicEvidence): readonly string[] {
+function hostWay(host: MachineState, { target, uplink }: NicEvidence): readonly string[] {
   if (target === undefined) return uplink === undefined ? [] : [uplink]
   const tap = linkOf(host, target)
   if (uplink === undefined) return tap?.lower === undefined ? [target] : [tap.lower, target]
@@ -68,6 +71,15 @@ export function hostWay(host: MachineState, { target, uplink }: NicEvidence): re
     if (way !== undefined) return [...way, target]
   }
   return uplink === target ? [target] : [uplink, target]
+}
+
+/** Host links between a far end and what the VM is attached by. What the host sends itself does not come by the uplink. */
+function hostWayFrom({ kind, tap }: FarEnd, nic: NicEvidence, host: MachineState): readonly string[] {
+  const { target } = nic
+  if (kind === 'pc' || target === undefined) return hostWay(host, nic)
+  if (kind === 'host' || tap === undefined) return [target]
+  const lower = linkOf(host, target)?.lower
+  return lower !== undefined && linkOf(host, tap)?.lower === lower ? [tap, lower, target] : [tap, target]
 }
 
 /** Longest prefix first; of the main tables and all others alike. */
@@ -105,7 +117,7 @@ interface Holder {
 
 function holders(state: MachineState, nic: string): readonly Holder[] {
   return state.links.flatMap((link) => {
-    if (link.addresses.length === 0) return []
+    if (link.addresses.length === 0 || link.kind === 'macvtap') return []
     const way = wayUp(state, nic, link.name)
     return way === undefined ? [] : [{ link: link.name, way, state: link }]
   })
@@ -124,20 +136,32 @@ interface Meeting {
 
 /** Every path that the evidence is to hold, in the order of proof. Pure. */
 export function planPaths(request: TopologyRequest): readonly PlannedPath[] {
-  const meetings = request.nics.flatMap((nic) => meetingsOn(nic, request))
+  const meetings = request.nics.flatMap((nic) =>
+    (request.farEnds.get(nic.name) ?? []).flatMap((far) => meetingsOn(nic, far, request)),
+  )
   const direct = meetings.flatMap((meeting) => [
     inward(meeting, request),
-    ...(meeting.form === 'static' || meeting.form === 'eui64' ? [outward(meeting, request)] : []),
+    // What a guest sends to the host by a macvtap leaves by the uplink, and at both nobody can tell the host from the wire.
+    ...((meeting.form === 'static' || meeting.form === 'eui64') && !isHostOnUplink(meeting)
+      ? [outward(meeting, request)]
+      : []),
   ])
   const unique = new Map(direct.map((path) => [path.id, path]))
-  return [...unique.values(), ...betweenFarEnds(meetings, request)]
+  return [
+    ...unique.values(),
+    ...betweenFarEnds(
+      meetings.filter(({ far }) => far.kind === 'pc'),
+      request,
+    ),
+  ]
 }
 
-function meetingsOn(nic: NicEvidence, request: TopologyRequest): readonly Meeting[] {
-  const { guest, machines, farEnds, intended } = request
-  const far = farEnds.get(nic.name)
-  const farState = far === undefined ? undefined : machines.get(far.machine)
-  if (far === undefined || farState === undefined) return []
+const isHostOnUplink = ({ far, nic }: Pick<Meeting, 'far' | 'nic'>) => far.kind === 'host' && nic.type === 'direct'
+
+function meetingsOn(nic: NicEvidence, far: FarEnd, request: TopologyRequest): readonly Meeting[] {
+  const { guest, machines, intended } = request
+  const farState = machines.get(far.machine)
+  if (farState === undefined) return []
   const farHolders = holders(farState, far.nic)
   const guestHolders = guest === undefined ? [] : holders(guest, nic.name)
   const wanted = intended.get(nic.name) ?? []
@@ -169,8 +193,9 @@ function meetingsOn(nic: NicEvidence, request: TopologyRequest): readonly Meetin
     const rank = (meeting: Meeting) => ['static', 'eui64', 'link-local', 'missing'].indexOf(meeting.form)
     const inOrder = found.toSorted((a, b) => rank(a) - rank(b))
     const globals = inOrder.filter(({ form }) => form !== 'link-local').slice(0, maxTargets)
-    const locals = inOrder.filter(({ form }) => form === 'link-local').slice(0, 1)
-    if (globals.length > 0) return [...globals, ...locals]
+    // The host has a link-local address on every NIC, and nobody means it to reach a guest by that.
+    const locals = isHostOnUplink({ far, nic }) ? [] : inOrder.filter(({ form }) => form === 'link-local').slice(0, 1)
+    if (globals.length > 0 || far.kind === 'vm' || isHostOnUplink({ far, nic })) return [...globals, ...locals]
     return [...missing(nic, far, farHolders, guestHolders, family, wanted, guest), ...locals]
   })
 }
@@ -223,7 +248,7 @@ function towards({ nic, far, farHolder, guestHolder }: Meeting, segment: number,
   })
   return [
     ...farHolder.way.toReversed().map((link) => hop(far.machine, far.name, link)),
-    ...hostWay(request.host, nic).map((link) => hop(hostKey, 'host', link)),
+    ...hostWayFrom(far, nic, request.host).map((link) => hop(hostKey, 'host', link)),
     ...(request.guest === undefined ? [] : guestHolder.way.map((link) => hop(guestKey, request.vmName, link))),
   ]
 }

@@ -18,6 +18,8 @@ import { hopLimit } from './hop-limit.ts'
 import { ipv6Disabled } from './ipv6-disabled.ts'
 import { linkDown } from './link-down.ts'
 import { macvtapFilterNotSynced } from './macvtap-filter-not-synced.ts'
+import { macvtapGuestIsolation } from './macvtap-guest-isolation.ts'
+import { macvtapHostIsolation } from './macvtap-host-isolation.ts'
 import { macvtapMulticastFilter } from './macvtap-multicast-filter.ts'
 import { macvtapUnicastFilter } from './macvtap-unicast-filter.ts'
 import { neighbourFixed } from './neighbour-fixed.ts'
@@ -34,6 +36,8 @@ export const faults: readonly Fault[] = [
   macvtapMulticastFilter,
   macvtapFilterNotSynced,
   macvtapUnicastFilter,
+  macvtapGuestIsolation,
+  macvtapHostIsolation,
   bridgeSnooping,
   bridgePortFlag,
   bridgePortState,

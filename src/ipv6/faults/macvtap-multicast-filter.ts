@@ -12,6 +12,7 @@ import {
   solicitedNodeMac,
   stateOf,
 } from './fault.ts'
+import { keepsApart, macvtapsOfOneNic } from './macvtap-isolation.ts'
 
 export interface FilteredSolicitation {
   readonly nic: NicEvidence
@@ -31,9 +32,12 @@ export function filteredSolicitation(situation: Situation): FilteredSolicitation
   const macvtap = linkAt(situation, lost.missing)
   const nic = nicsOnPath(situation).find(({ target }) => target === lost.missing.link)
   if (macvtap?.kind !== 'macvtap' || nic === undefined || macvtap.lower !== lost.last.link) return undefined
+  // What never came back from the wire met no filter.
+  const pair = macvtapsOfOneNic(situation)
+  if (pair !== undefined && keepsApart(pair)) return undefined
   if (macvtap.promiscuity > 0 || macvtap.allMulticast > 0) return undefined
-  const pair = path.resolved[lost.missing.segment]
-  const target = lost.frame === 'request' ? pair?.to : pair?.from
+  const asked = path.resolved[lost.missing.segment]
+  const target = lost.frame === 'request' ? asked?.to : asked?.from
   if (target === undefined || !isIPv6(target)) return undefined
   // Were the address nowhere in the guest, nobody would answer behind an open filter either.
   const owned = stateOf(situation, guestKey)?.links.some(({ addresses }) =>

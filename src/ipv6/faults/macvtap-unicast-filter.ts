@@ -1,6 +1,8 @@
+import { isUnicastMac } from '../../domain/mac.ts'
 import { guestKey } from '../evidence/topology.ts'
 import { sighting } from '../hop-trace/loss.ts'
-import { type Fault, linkAt, lostOnHost, nicsOnPath, stateOf } from './fault.ts'
+import { type Fault, isForThePath, linkAt, lostOnHost, nicsOnPath, stateOf } from './fault.ts'
+import { keepsApart, macvtapsOfOneNic } from './macvtap-isolation.ts'
 
 export const macvtapUnicastFilter: Fault = {
   id: 'macvtap-unicast-filter',
@@ -11,7 +13,7 @@ export const macvtapUnicastFilter: Fault = {
     'Outside passthrough mode a macvtap hands a unicast frame on only if it is for the macvtap’s own MAC address (drivers/net/macvlan.c, macvlan_handle_frame). A bridge in the guest has one address, usually that of one port, and passes on frames for machines behind it: on the other NICs all of that is foreign. Promiscuous mode does not change it.',
   provenBy:
     'unicast frames are seen on the NIC and not on its macvtap, and are for another MAC address than the macvtap’s',
-  refutedBy: 'passthrough mode, or frames that are for the macvtap’s MAC address',
+  refutedBy: 'passthrough mode, or frames that are for the macvtap’s MAC address, or for nobody of this path',
   verify: 'ping across the bridge in the VM, both ways, from cold caches',
   prove(situation) {
     const lost = lostOnHost(situation)
@@ -20,9 +22,12 @@ export const macvtapUnicastFilter: Fault = {
     const nic = nicsOnPath(situation).find(({ target }) => target === lost.missing.link)
     if (macvtap?.kind !== 'macvtap' || macvtap.mac === undefined || nic === undefined) return undefined
     if (macvtap.macvtapMode === 'passthru' || macvtap.lower !== lost.last.link) return undefined
-    const destinations = sighting(situation.path, lost.last, lost.frame)?.destinationMacs ?? []
-    const isUnicast = (mac: string) => (Number.parseInt(mac.slice(0, 2), 16) & 1) === 0
-    const foreign = destinations.filter((mac) => isUnicast(mac) && mac !== macvtap.mac)
+    const pair = macvtapsOfOneNic(situation)
+    if (pair !== undefined && keepsApart(pair)) return undefined
+    const seen = sighting(situation.path, lost.last, lost.frame)
+    if (seen === undefined || !isForThePath(situation, seen)) return undefined
+    const destinations = seen.destinationMacs
+    const foreign = destinations.filter((mac) => isUnicastMac(mac) && mac !== macvtap.mac)
     const [first] = foreign
     if (first === undefined || foreign.length !== destinations.length) return undefined
     const guestLink = stateOf(situation, guestKey)?.links.find(({ mac }) => mac === first)

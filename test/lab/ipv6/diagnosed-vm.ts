@@ -14,6 +14,8 @@ export interface Selection {
   readonly family?: 'ipv4' | 'ipv6'
   /** "pc1>r1"; several by commas. */
   readonly direction?: string
+  /** Another VM that is looked into too. */
+  readonly peer?: string
 }
 
 /** A lab router that is broken and diagnosed over and over. */
@@ -49,6 +51,7 @@ export async function makeDiagnosedVm(mode: string, prefix: `vmr${string}` = 'vm
             ...{ connection: vm.connection, name: vm.name, testbed: vm.testbed, mayLogIn: false, journal, signal },
             console: vm.guest,
             seconds: diagnosisSeconds(selection),
+            ...(selection.peer === undefined ? {} : { peer: selection.peer }),
             select: ({ family, direction }) =>
               (selection.family ?? family) === family && (directions?.includes(direction) ?? true),
           },

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { diagnosisSeconds } from '../../../src/ipv6/time-limit.ts'
 import type { DiagnosedVm } from './diagnosed-vm.ts'
 import type { ProducedFault } from './produced-faults.ts'
 
@@ -22,7 +23,7 @@ export function itNames(lab: () => DiagnosedVm, faults: readonly ProducedFault[]
           assert.deepEqual([...new Set(diagnosis.named.map(({ fault: { id } }) => id))], [fault.expected], seen)
           assert.equal(diagnosis.verdict, 'named', seen)
           for (const { hop } of diagnosis.named) assert.match(hop, fault.at)
-          assert.ok(evidence.seconds < 30, `took ${evidence.seconds} s`)
+          assert.ok(evidence.seconds < diagnosisSeconds(fault.selection), `took ${evidence.seconds} s`)
         } finally {
           await fault.undo(lab())
         }

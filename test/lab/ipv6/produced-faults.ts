@@ -399,3 +399,44 @@ export const onTrustedMacvtap: readonly ProducedFault[] = [
     undo: (lab) => eachGroup(lab, 'add'),
   },
 ]
+
+/** The macvtaps' mode, set past libvirt. */
+export const setModes = (lab: DiagnosedVm, mode: string) =>
+  lab.host(`for m in /sys/class/net/macvtap*; do ip link set dev "\${m##*/}" type macvtap mode ${mode}; done`)
+const betweenVms = { direction: 'r1>r2,r2>r1', peer: 'r2' } as const
+
+/** With two VMs, r1 and r2, on trusted macvtaps in mode vepa. */
+export const onOneNic: readonly ProducedFault[] = [
+  {
+    title: 'mode vepa sends what is between two VMs to a switch that does not send it back',
+    expected: 'macvtap-guest-isolation',
+    at: /^host, between macvtap\d+ and macvtap\d+$/,
+    selection: { ...betweenVms, family: 'ipv6' },
+    lean: true,
+    make: async () => undefined,
+    undo: async () => undefined,
+  },
+  {
+    title: 'mode private keeps two VMs apart',
+    expected: 'macvtap-guest-isolation',
+    at: /^host, between macvtap\d+ and macvtap\d+$/,
+    selection: { ...betweenVms, family: 'ipv4' },
+    make: (lab) => setModes(lab, 'private'),
+    undo: (lab) => setModes(lab, 'vepa'),
+  },
+  {
+    title: 'the host’s own address is on the NIC of the macvtap',
+    expected: 'macvtap-host-isolation',
+    at: /^host macvtap\d+$/,
+    selection: { direction: 'host>r1' },
+    lean: true,
+    make: (lab) =>
+      lab.host(
+        `ip addr add 192.168.1.200/24 dev ${link(lab).uplink}; sysctl -qw net.ipv6.conf.${link(lab).uplink}.disable_ipv6=0; ip addr add 2001:db8:dead:beaf::200/64 dev ${link(lab).uplink} nodad`,
+      ),
+    undo: (lab) =>
+      lab.host(
+        `ip addr del 192.168.1.200/24 dev ${link(lab).uplink}; sysctl -qw net.ipv6.conf.${link(lab).uplink}.disable_ipv6=1`,
+      ),
+  },
+]
