@@ -1,10 +1,12 @@
 import { BlockList, isIP } from 'node:net'
 import type { FirewallChain, FrameKind } from './evidence/schema.ts'
 
+type FilteredKind = FrameKind | 'router-advertisement'
+
 /** A frame as a ruleset sees it. What is undefined is not known, or the frame has none. */
 export interface FilteredFrame {
   readonly family: 'ipv4' | 'ipv6'
-  readonly kind: FrameKind
+  readonly kind: FilteredKind
   readonly source?: string | undefined
   readonly destination?: string | undefined
   readonly inbound?: string | undefined
@@ -22,21 +24,22 @@ type Outcome =
   | { readonly kind: 'drop'; readonly rule: string | undefined }
 type Truth = boolean | undefined
 
-const icmpv6Types: Readonly<Record<FrameKind, readonly [number, string] | undefined>> = {
+const icmpv6Types: Readonly<Record<FilteredKind, readonly [number, string] | undefined>> = {
   request: [135, 'nd-neighbor-solicit'],
   'reverse-request': [135, 'nd-neighbor-solicit'],
   answer: [136, 'nd-neighbor-advert'],
   'reverse-answer': [136, 'nd-neighbor-advert'],
   echo: [128, 'echo-request'],
   reply: [129, 'echo-reply'],
+  'router-advertisement': [134, 'nd-router-advert'],
   error: undefined,
 }
-const icmpTypes: Readonly<Partial<Record<FrameKind, readonly [number, string]>>> = {
+const icmpTypes: Readonly<Partial<Record<FilteredKind, readonly [number, string]>>> = {
   echo: [8, 'echo-request'],
   reply: [0, 'echo-reply'],
 }
 
-const isNeighbour = (kind: FrameKind) => /request|answer/.test(kind)
+const isNeighbour = (kind: FilteredKind) => /request|answer|advertisement/.test(kind)
 
 /**
  * Which rule of a hook drops the frame for certain, as far as nftables' semantics can be told from the listing alone

@@ -30,6 +30,7 @@ const machine = (
   neighbours: [],
   routes: { ipv4: [], ipv6: [] },
   groups: Object.fromEntries(Object.entries(groups).map(([name, all]) => [name, { link: [...all], ipv6: [] }])),
+  routerMessages: {},
   sysctls: {},
   multicastDatabase: [],
   forwardingDatabase: [],

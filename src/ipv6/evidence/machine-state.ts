@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { VmrError } from '../../errors/vmr-error.ts'
 import type { Shell } from '../../shell/shell.ts'
-import type { FirewallChain, LinkState, MachineState } from './schema.ts'
+import type { FirewallChain, LinkState, MachineState, RouterMessages } from './schema.ts'
 
 const addressRowSchema = z.object({
   family: z.string(),
@@ -85,6 +85,7 @@ const sections = [
   'route6',
   'maddress',
   'sysctl',
+  'ra',
   'mdb',
   'fdb',
   'vlan',
@@ -109,6 +110,7 @@ export function stateArgv(asRoot: readonly string[]): readonly string[] {
     route6: 'ip -json -details -6 route show table all',
     maddress: 'ip -json maddress show',
     sysctl: `cd /proc/sys/net && grep -H . ${sysctls} 2>/dev/null`,
+    ra: `cd /proc/net/dev_snmp6 && grep -HE '^Icmp6(In|Out)Type13[34]\\b' -- * 2>/dev/null`,
     mdb: 'bridge -json -details mdb show',
     fdb: 'bridge -json fdb show',
     vlan: 'bridge -json vlan show',
@@ -151,8 +153,8 @@ export function parseMachineState(text: string, of: string): MachineState {
     if (section === undefined) continue
     if (failed === undefined) parts.set(section, newline === -1 ? '' : piece.slice(newline + 1))
     else {
-      // Without any matching file grep fails, and says nothing.
-      if (section !== 'sysctl') {
+      // Without any match grep fails, and says nothing.
+      if (section !== 'sysctl' && section !== 'ra') {
         unread.push(`${section}: ${(parts.get(section) ?? '').trim().slice(0, 200)}`)
         parts.delete(section)
       }
@@ -204,6 +206,7 @@ export function parseMachineState(text: string, of: string): MachineState {
         value.trim().slice(0, 300),
       ]),
     ),
+    routerMessages: routerMessages(parts.get('ra') ?? ''),
     multicastDatabase: rows('mdb', z.object({ mdb: z.array(mdbRowSchema).default([]) })).flatMap(({ mdb }) =>
       mdb.map(({ dev, port, grp, vid, state }) => ({
         bridge: dev,
@@ -249,6 +252,8 @@ const routeRowSchema = z.object({
   gateway: z.string().optional(),
   dev: z.string().optional(),
   protocol: z.string().optional(),
+  metric: z.number().int().nonnegative().optional(),
+  pref: z.enum(['low', 'medium', 'high']).optional().catch(undefined),
 })
 const groupsRowSchema = z.object({
   ifname: z.string(),
@@ -279,14 +284,30 @@ const vlanRowSchema = z.object({
 
 const isUnicast = ({ type }: { readonly type: string }) => !/^(local|broadcast|multicast|anycast)$/.test(type)
 
-function routeState({ type, dst, gateway, dev, protocol }: z.output<typeof routeRowSchema>) {
+function routeState({ type, dst, gateway, dev, protocol, metric, pref }: z.output<typeof routeRowSchema>) {
   return {
     type,
     destination: dst,
     ...(gateway === undefined ? {} : { gateway }),
     ...(dev === undefined ? {} : { link: dev }),
     ...(protocol === undefined ? {} : { protocol }),
+    ...(metric === undefined ? {} : { metric }),
+    ...(pref === undefined ? {} : { preference: pref }),
   }
+}
+
+/** "eth0:Icmp6InType134   3": 133 is a router solicitation, 134 an advertisement (RFC 4861 section 4). */
+function routerMessages(text: string): MachineState['routerMessages'] {
+  const counts = new Map<string, RouterMessages>()
+  for (const [, name = '', way, type, value] of text.matchAll(/^(\S+):Icmp6(In|Out)Type13([34])\s+(\d+)$/gm)) {
+    const before = counts.get(name) ?? {
+      ...{ solicitationsSent: 0, solicitationsSeen: 0 },
+      ...{ advertisementsSent: 0, advertisementsSeen: 0 },
+    }
+    const key = `${type === '3' ? 'solicitations' : 'advertisements'}${way === 'In' ? 'Seen' : 'Sent'}` as const
+    counts.set(name, { ...before, [key]: Number(value) })
+  }
+  return Object.fromEntries(counts)
 }
 
 function linkState(row: z.output<typeof linkRowSchema>): LinkState {

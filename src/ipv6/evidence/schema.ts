@@ -80,7 +80,19 @@ const routeSchema = z.object({
   gateway: short.optional(),
   link: short.optional(),
   protocol: short.optional(),
+  metric: count.optional(),
+  /** RFC 4191: of a route that came by router advertisement. */
+  preference: z.enum(['low', 'medium', 'high']).optional(),
 })
+
+/** How many router solicitations and advertisements an interface has sent and seen since it is there (RFC 4861). */
+const routerMessagesSchema = z.object({
+  solicitationsSent: count,
+  solicitationsSeen: count,
+  advertisementsSent: count,
+  advertisementsSeen: count,
+})
+export type RouterMessages = z.infer<typeof routerMessagesSchema>
 
 /** A ruleset of nftables as `nft -j` prints it, each rule's expressions left as they are. */
 const chainSchema = z.object({
@@ -101,6 +113,8 @@ const machineStateSchema = z.object({
   routes: z.object({ ipv4: z.array(routeSchema).max(5000), ipv6: z.array(routeSchema).max(5000) }),
   /** Link-layer multicast addresses that each interface lets in, and the groups that it joined. */
   groups: z.record(short, z.object({ link: z.array(short).max(5000), ipv6: z.array(short).max(5000) })),
+  /** By interface. */
+  routerMessages: z.record(short, routerMessagesSchema).default({}),
   /** Below /proc/sys/net, as `ipv6/conf/eth0/forwarding`. */
   sysctls: z.record(short, short),
   multicastDatabase: z

@@ -82,21 +82,29 @@ function hostWayFrom({ kind, tap }: FarEnd, nic: NicEvidence, host: MachineState
   return lower !== undefined && linkOf(host, tap)?.lower === lower ? [tap, lower, target] : [tap, target]
 }
 
-/** Longest prefix first; of the main tables and all others alike. */
-export function lookUpRoute(
-  state: MachineState,
-  family: Family,
-  address: string,
-): MachineState['routes'][Family][number] | undefined {
-  const found = state.routes[family]
-    .flatMap((route) => {
-      const [network = '', length] =
-        route.destination === 'default' ? [family === 'ipv6' ? '::' : '0.0.0.0', '0'] : route.destination.split('/')
-      const prefixLength = length === undefined ? (family === 'ipv6' ? 128 : 32) : Number(length)
-      return contains(network, prefixLength, family, address) ? [{ route, prefixLength }] : []
-    })
-    .sort((a, b) => b.prefixLength - a.prefixLength)
-  return found[0]?.route
+type Route = MachineState['routes'][Family][number]
+
+/** The route that a machine takes: the longest prefix, then the lowest metric, then the higher preference of its router. */
+export function lookUpRoute(state: MachineState, family: Family, address: string): Route | undefined {
+  return lookUpRoutes(state, family, address)[0]
+}
+
+/** All that are as good as the best: of those the kernel takes one or the other. */
+export function lookUpRoutes(state: MachineState, family: Family, address: string): readonly Route[] {
+  const preferences: readonly (string | undefined)[] = ['high', 'medium', 'low']
+  const rank = ({ preference = 'medium' }: Route) => preferences.indexOf(preference)
+  const found = state.routes[family].flatMap((route) => {
+    const [network = '', length] =
+      route.destination === 'default' ? [family === 'ipv6' ? '::' : '0.0.0.0', '0'] : route.destination.split('/')
+    const prefixLength = length === undefined ? (family === 'ipv6' ? 128 : 32) : Number(length)
+    return contains(network, prefixLength, family, address) ? [{ route, prefixLength }] : []
+  })
+  const compare = (a: (typeof found)[number], b: typeof a) =>
+    b.prefixLength - a.prefixLength || (a.route.metric ?? 0) - (b.route.metric ?? 0) || rank(a.route) - rank(b.route)
+  const [best, ...others] = found.toSorted(compare)
+  return best === undefined
+    ? []
+    : [best, ...others.filter((each) => compare(best, each) === 0)].map(({ route }) => route)
 }
 
 function contains(network: string, prefixLength: number, family: Family, address: string): boolean {

@@ -10,7 +10,7 @@ interface Place {
   readonly hook: string
   readonly families: readonly string[]
   readonly device?: string
-  readonly frame: FilteredFrame
+  readonly frame: FilteredFrame & { readonly kind: FrameKind }
 }
 
 /** Hooks at which the frame, or the one that was to come of it, can have been dropped so that it is lost where it is. */
@@ -18,7 +18,7 @@ function placesOf(situation: Situation): readonly Place[] {
   const { path, evidence } = situation
   const { family } = path
   const inet = ['inet', family === 'ipv4' ? 'ip' : 'ip6']
-  const filtered = (kind: FrameKind): FilteredFrame => {
+  const filtered = (kind: FrameKind): Place['frame'] => {
     const back = kind === 'reply'
     const isEcho = kind === 'echo' || kind === 'reply'
     return {

@@ -1,3 +1,4 @@
+import { acceptRaForwarding } from './accept-ra-forwarding.ts'
 import { addressMissing } from './address-missing.ts'
 import { addressOnBridgePort } from './address-on-bridge-port.ts'
 import { addressTentative } from './address-tentative.ts'
@@ -26,7 +27,9 @@ import { neighbourFixed } from './neighbour-fixed.ts'
 import { neighbourStale } from './neighbour-stale.ts'
 import { notOnOneBridge } from './not-on-one-bridge.ts'
 import { pathMtu } from './path-mtu.ts'
+import { raGuard } from './ra-guard.ts'
 import { reversePathFilter } from './reverse-path-filter.ts'
+import { rogueRouter } from './rogue-router.ts'
 import { routeElsewhere } from './route-elsewhere.ts'
 import { routeMissing } from './route-missing.ts'
 import { wrongVlan } from './wrong-vlan.ts'
@@ -58,6 +61,9 @@ export const faults: readonly Fault[] = [
   forwardingOff,
   routeMissing,
   routeElsewhere,
+  rogueRouter,
+  acceptRaForwarding,
+  raGuard,
   reversePathFilter,
   hopLimit,
   echoIgnored,

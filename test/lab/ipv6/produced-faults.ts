@@ -43,6 +43,23 @@ export async function makeRouter(lab: DiagnosedVm): Promise<void> {
   )
 }
 
+/** What a machine runs to advertise itself as router on an interface (RFC 4861 section 4.2), so many times. */
+const advertise = (
+  on: string,
+  { times, preference = 0, lifetime = 1800 }: { times: number; preference?: number; lifetime?: number },
+) =>
+  `perl -MSocket=:all -e '
+    my ($index, $times) = @ARGV;
+    socket(my $socket, AF_INET6, SOCK_RAW, 58) or die $!;
+    setsockopt($socket, 41, 18, pack("i", 255)) or die $!;
+    setsockopt($socket, 41, 17, pack("I", $index)) or die $!;
+    my $everybody = pack_sockaddr_in6(0, inet_pton(AF_INET6, "ff02::1"), $index, 0);
+    for (1 .. $times) { send($socket, pack("CCnCCnNN", 134, 0, 0, 64, ${preference}, ${lifetime}, 0, 0), 0, $everybody) or die $! }
+  ' $(cat /sys/class/net/${on}/ifindex) ${times}`
+const highPreference = 0x08
+/** RFC 4861 section 4.2: of who is a router no more. */
+const noRouter = 0
+
 /** With the VM on Linux bridges of the host, as a router between the PCs. */
 export const onBridge: readonly ProducedFault[] = [
   {
@@ -253,6 +270,69 @@ export const onBridge: readonly ProducedFault[] = [
     selection: through4,
     make: (lab) => lab.pc(1, 'ip route replace 192.168.2.0/24 via 192.168.1.77'),
     undo: makeRouter,
+  },
+  {
+    title: 'the host advertises itself as a router of high preference beside the VM',
+    expected: 'rogue-router',
+    at: /^pc1 eth0/,
+    selection: through6,
+    lean: true,
+    make: async (lab) => {
+      const { bridge } = link(lab)
+      await lab.pc(
+        1,
+        'ip -6 route del 2001:db8:dead:cafe::/64; ip -6 route add default via 2001:db8:dead:beaf::1 dev eth0; sysctl -qw net.ipv6.conf.eth0.accept_ra=1',
+      )
+      await lab.host(
+        `sysctl -qw net.ipv6.conf.${bridge}.disable_ipv6=0; for i in $(seq 50); do ip -6 -o addr show dev ${bridge} | grep -v tentative | grep -q fe80 && break; sleep 0.1; done; ${advertise(bridge, { times: 1, preference: highPreference })}`,
+      )
+      await lab.pc(1, 'for i in $(seq 50); do ip -6 route show default | grep -q "proto ra" && break; sleep 0.1; done')
+    },
+    undo: async (lab) => {
+      const { bridge } = link(lab)
+      await lab.host(
+        `${advertise(bridge, { times: 1, lifetime: noRouter })}; sysctl -qw net.ipv6.conf.${bridge}.disable_ipv6=1`,
+      )
+      await lab.pc(1, 'ip -6 route flush default; ! ip -6 route show default | grep .')
+      await makeRouter(lab)
+    },
+  },
+  {
+    title: 'the PC forwards, and so ignores the VM’s router advertisements',
+    expected: 'accept-ra-forwarding',
+    at: /^pc1 eth0/,
+    selection: through6,
+    lean: true,
+    make: async (lab) => {
+      await lab.pc(
+        1,
+        'ip -6 route del 2001:db8:dead:cafe::/64; sysctl -qw net.ipv6.conf.eth0.accept_ra=1; sysctl -qw net.ipv6.conf.eth0.forwarding=1',
+      )
+      await lab.guest(advertise('eth0', { times: 1 }))
+    },
+    undo: async (lab) => {
+      await lab.pc(1, 'sysctl -qw net.ipv6.conf.eth0.forwarding=0; ip -6 route flush default')
+      await makeRouter(lab)
+    },
+  },
+  {
+    // On the network of the other PC, which has seen no advertisement: who has was not cut off from them.
+    title: 'RA guard on the host’s bridge drops the VM’s router advertisements',
+    expected: 'ra-guard',
+    at: /^host, between vnet\d+ and .*up2$/,
+    selection: { family: 'ipv6', direction: 'pc2>pc1' },
+    lean: true,
+    make: async (lab) => {
+      await lab.pc(2, 'ip -6 route del 2001:db8:dead:beaf::/64; sysctl -qw net.ipv6.conf.eth0.accept_ra=1')
+      await lab.host(
+        `nft 'add table bridge vmrtest; add chain bridge vmrtest f { type filter hook forward priority 0; }; add rule bridge vmrtest f icmpv6 type nd-router-advert drop'`,
+      )
+      await lab.guest(advertise('eth1', { times: 3 }))
+    },
+    undo: async (lab) => {
+      await lab.host('nft delete table bridge vmrtest')
+      await makeRouter(lab)
+    },
   },
   {
     title: 'the PC’s packets leave with a hop limit of 1',
