@@ -35,7 +35,12 @@ export interface Diagnosis {
 
 /** What is wrong with a path; undefined for a path that works. */
 export function problemOf(path: PathEvidence, { machines }: Evidence): Situation['problem'] | undefined {
-  const { probe, trace, large, warm, resolvedMac, to, routed } = path
+  const { probe, trace, large, warm, resolvedMac, to, routed, tunnel } = path
+  if (tunnel !== undefined) {
+    // Whether the other end of a tunnel answers is its own affair; how large its packets may be is not.
+    const lost = probe.received > 0 && large?.received === 0 && large.sent > 0
+    return large !== undefined && large.received === 0 && (lost || toldTooLarge(large)) ? 'large' : undefined
+  }
   if (probe.received === 0) return trace !== undefined && trace.probe.received > 0 ? 'recovered' : 'lost'
   // A machine may answer by another of its interfaces than the one that has the address (the weak host model).
   const isOwn = machines[to.machine]?.links.some(({ mac }) => mac === resolvedMac)
@@ -102,7 +107,9 @@ function lineOf({ path, problem, loss }: Situation): string {
     case 'recovered':
       return 'lost at first, and reached seconds later'
     case 'large':
-      return `packets of ${path.large?.bytes} bytes are lost, small ones are answered`
+      return path.tunnel === undefined
+        ? `packets of ${path.large?.bytes} bytes are lost, small ones are answered`
+        : `packets of ${path.large?.bytes} bytes, the largest that ${path.tunnel.link} makes, do not go through`
     case 'misdirected':
       return `${path.resolvedMac} answers for ${path.to.address}, which belongs to ${path.to.mac}`
     case 'stale':

@@ -39,6 +39,14 @@ const portDataSchema = z.object({
   neigh_suppress: flag.default(false),
 })
 
+/** Of links of kind ip6tnl, sit and ipip; those that take packets from anybody have no remote end. */
+const tunnelDataSchema = z.object({
+  local: z.string().min(1),
+  remote: z.string().refine((address) => !/^(any|::|0\.0\.0\.0)$/.test(address)),
+  proto: z.string().optional(),
+  encap_limit: z.number().optional(),
+})
+
 const linkRowSchema = z.object({
   ifindex: z.number().int(),
   ifname: z.string(),
@@ -318,6 +326,8 @@ function linkState(row: z.output<typeof linkRowSchema>): LinkState {
   const port =
     linkinfo?.info_slave_kind === 'bridge' ? portDataSchema.safeParse(linkinfo.info_slave_data).data : undefined
   const mode = typeof data.mode === 'string' ? data.mode : undefined
+  const tunnel =
+    kind === undefined || !/^(ip6tnl|sit|ipip)$/.test(kind) ? undefined : tunnelDataSchema.safeParse(data).data
   const vlanId = kind === 'vlan' && typeof data.id === 'number' ? data.id : undefined
   return {
     name: row.ifname,
@@ -336,6 +346,16 @@ function linkState(row: z.output<typeof linkRowSchema>): LinkState {
     ...(row.link_index === undefined ? {} : { lowerIndex: row.link_index }),
     ...(mode === undefined || (kind !== 'macvtap' && kind !== 'macvlan') ? {} : { macvtapMode: mode }),
     ...(vlanId === undefined ? {} : { vlanId }),
+    ...(tunnel === undefined
+      ? {}
+      : {
+          tunnel: {
+            local: tunnel.local,
+            remote: tunnel.remote,
+            encapsulationLimit: tunnel.encap_limit !== undefined,
+            ...(tunnel.proto === undefined ? {} : { protocol: tunnel.proto }),
+          },
+        }),
     ...(bridge === undefined
       ? {}
       : {

@@ -15,6 +15,7 @@ import {
   type PathEvidence,
 } from './schema.ts'
 import { type FarEnd, guestKey, hostKey, linkOf, type PlannedPath, planPaths } from './topology.ts'
+import { probeTunnels } from './tunnel-paths.ts'
 
 /** A machine that may be looked into: how it is reached, and what makes a command root's there. */
 export interface ObservedMachine {
@@ -115,6 +116,11 @@ export async function observe(request: ObserveRequest): Promise<Evidence> {
     const path = paths.get(id)
     if (path !== undefined) paths.set(id, { ...path, large })
   }
+  const tunnels =
+    guest === undefined || guestState === undefined
+      ? []
+      : await probeTunnels(vm.name, guest, guestState, planned, signal)
+  for (const path of tunnels) if (request.select?.(path) ?? true) paths.set(path.id, path)
   return evidenceSchema.parse({
     format: evidenceFormat,
     observedAt,

@@ -40,6 +40,10 @@ const linkSchema = z.object({
   addresses: z.array(addressSchema).max(200),
   macvtapMode: short.optional(),
   vlanId: count.optional(),
+  /** Packets in packets: `ip6tnl`, `sit`, `ipip`. */
+  tunnel: z
+    .object({ local: short, remote: short, protocol: short.optional(), encapsulationLimit: z.boolean() })
+    .optional(),
   bridge: z
     .object({
       stp: z.boolean(),
@@ -202,6 +206,8 @@ const pathSchema = z.object({
     .optional(),
   /** MAC addresses by which the sender knew the target after the probe. */
   resolvedMac: macSchema.optional(),
+  /** Of the outer path of a tunnel of the sender: `large` is as large as the tunnel's largest packet makes it. */
+  tunnel: z.object({ link: short, mtu: count, overhead: count, underlay: short, underlayMtu: count }).optional(),
   /** From the warm cache, before anything was forgotten; only where the sender knew the target by a wrong MAC address. */
   warm: z.object({ probe: probeSchema, mac: macSchema }).optional(),
   routeFrom: short.optional(),

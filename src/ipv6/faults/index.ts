@@ -32,6 +32,7 @@ import { reversePathFilter } from './reverse-path-filter.ts'
 import { rogueRouter } from './rogue-router.ts'
 import { routeElsewhere } from './route-elsewhere.ts'
 import { routeMissing } from './route-missing.ts'
+import { tunnelMtu } from './tunnel-mtu.ts'
 import { wrongVlan } from './wrong-vlan.ts'
 
 /** Every fault that vmr can name. The order decides nothing: each is proven by itself, or not at all. */
@@ -70,4 +71,5 @@ export const faults: readonly Fault[] = [
   arpOff,
   wrongVlan,
   pathMtu,
+  tunnelMtu,
 ]

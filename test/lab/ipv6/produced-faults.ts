@@ -387,6 +387,18 @@ export const onBridge: readonly ProducedFault[] = [
     undo: (lab) => lab.host(`ip link set ${tap(lab)} mtu 1500; ip link set ${link(lab).bridge} mtu 1500`),
   },
   {
+    title: 'a tunnel of the VM has the MTU that VyOS gives it',
+    expected: 'tunnel-mtu',
+    at: /^r1 tun0$/,
+    selection: { family: 'ipv6', direction: 'r1>pc2' },
+    lean: true,
+    make: (lab) =>
+      lab.guest(
+        'modprobe ip6_tunnel; ip link add tun0 type ip6tnl mode ipip6 local 2001:db8:dead:cafe::1 remote 2001:db8:dead:cafe::2 encaplimit 4; ip link set tun0 mtu 1476 up',
+      ),
+    undo: (lab) => lab.guest('ip link del tun0'),
+  },
+  {
     title: 'the PC’s firewall drops neighbour advertisements',
     expected: 'firewall-drop',
     at: /^pc1/,
