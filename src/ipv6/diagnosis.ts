@@ -1,5 +1,6 @@
 import { toldTooLarge } from './evidence/probes.ts'
 import type { Evidence, PathEvidence } from './evidence/schema.ts'
+import { guestKey, hostKey, linkOf } from './evidence/topology.ts'
 import type { Fault, Proof, Situation } from './faults/fault.ts'
 import { faults } from './faults/index.ts'
 import { findLoss, type Loss, lossLine } from './hop-trace/loss.ts'
@@ -117,7 +118,42 @@ function lineOf({ path, problem, loss }: Situation): string {
   }
 }
 
-function notesOf({ paths, nics }: Evidence, situations: readonly Situation[]): readonly string[] {
+/** Macvtaps whose multicast filter is open now: a fault that it would make does not show. */
+function openFilters({ nics, machines }: Evidence): readonly string[] {
+  return nics.flatMap(({ type, target, trust }) => {
+    const macvtap = type === 'direct' ? linkOf(machines[hostKey], target ?? '') : undefined
+    if (macvtap === undefined) return []
+    if (macvtap.promiscuity > 0)
+      return [
+        trust
+          ? `${macvtap.name} is promiscuous: the guest has a VLAN table or captures, and libvirt opens the filter for that`
+          : `${macvtap.name} is promiscuous, by a capture on the host or by hand: what its multicast filter drops does not show as long as that lasts`,
+      ]
+    if (macvtap.allMulticast > 0)
+      return [
+        trust
+          ? `${macvtap.name} takes in all multicast: the guest is in more groups than QEMU passes on (64), or asks for all`
+          : `${macvtap.name} takes in all multicast, set by hand: that ends with the VM`,
+      ]
+    return []
+  })
+}
+
+/** Addresses that end like their MAC address, as SLAAC makes them, hide what a macvtap's filter does to others. */
+function hiddenByMac({ paths, nics }: Evidence): readonly string[] {
+  return nics.flatMap(({ type, trust, name }) => {
+    const inward = paths.filter(({ to, family }) => to.link === name && to.machine === guestKey && family === 'ipv6')
+    const proving = inward.some(({ form }) => form === 'static' || form === 'missing')
+    return type === 'direct' && !trust && inward.length > 0 && !proving
+      ? [
+          `every address that was probed on ${name} ends like its MAC address, or is link-local: the host joined that group by itself, and another address may be lost`,
+        ]
+      : []
+  })
+}
+
+function notesOf(evidence: Evidence, situations: readonly Situation[]): readonly string[] {
+  const { paths, nics } = evidence
   const recovered = situations.filter(({ problem }) => problem === 'recovered').map(({ path }) => path.id)
   const lost = new Set(situations.filter(({ problem }) => problem === 'lost').map(({ path }) => path.direction))
   const lucky = paths.filter(
@@ -129,6 +165,8 @@ function notesOf({ paths, nics }: Evidence, situations: readonly Situation[]): r
       nics.some(({ type, trust, name }) => type === 'direct' && !trust && path.to.link === name),
   )
   return [
+    ...openFilters(evidence),
+    ...hiddenByMac(evidence),
     ...recovered.map((id) => `${id} was lost once and reached at the second try: the machine may be busy`),
     ...lucky.map(
       ({ to }) =>
