@@ -176,7 +176,11 @@ async function reachBeside(peer: Peer | undefined, request: VmToObserve): Promis
   const { domain, facts, state } = await runningDomain(connection, name, signal)
   const metadata = facts.vmr
   const host: ObservedMachine = { shell: journaledShell(localShell, journal), asRoot: [] }
-  const nics = nicsOf(facts, testbed)
+  const defined = await definedNics(connection, domain, signal)
+  const nics = nicsOf(facts, testbed).map((nic) => {
+    const trust = defined.find(({ mac }) => mac === nic.mac)?.trustGuestRxFilters ?? nic.trust
+    return trust === nic.trust ? nic : { ...nic, definedTrust: trust }
+  })
   const unknowns: Evidence['unknowns'] = []
   const farEnds = new Map<string, readonly (FarMachine & { readonly machine: ReachableMachine })[]>()
   const intended = new Map<string, readonly string[]>()
@@ -231,6 +235,14 @@ async function reachBeside(peer: Peer | undefined, request: VmToObserve): Promis
     await shell.close()
     await session.close()
   })
+}
+
+/** What the next start gives it; nothing for a domain that is gone when it stops. */
+async function definedNics(connection: Connection, domain: Domain, signal: AbortSignal): Promise<DomainFacts['nics']> {
+  const xml = await withLibvirt(`reading the definition of ${domain.name}`, () =>
+    connection.domainXml(domain, { inactive: true, signal }),
+  )
+  return readDomainFacts(xml, `XML of ${domain.name}`).nics
 }
 
 /** How a domain is attached, and to which uplinks. */

@@ -124,6 +124,35 @@ describe('diagnosis of evidence', function () {
     }
   })
 
+  it('says of a NIC that only its definition trusts that update-device changed nothing', () => {
+    const nics = evidence.nics.map((nic) => ({ ...nic, definedTrust: true }))
+    const { named } = diagnose({ ...evidence, nics })
+    assert.deepEqual([...new Set(named.map(({ fault }) => fault.id))], ['macvtap-multicast-filter'])
+    assert.match(named[0]?.facts.join(' ') ?? '', /update-device reports success and changes nothing/)
+  })
+
+  it('notes that a macvtap takes in more than its filter would, and why', () => {
+    for (const [trust, change, note] of [
+      [false, { promiscuity: 1 }, /macvtap0 is promiscuous, by a capture on the host or by hand/],
+      [true, { promiscuity: 1 }, /macvtap0 is promiscuous: the guest has a VLAN table/],
+      [true, { allMulticast: 1 }, /macvtap0 takes in all multicast: the guest is in more groups/],
+    ] as const) {
+      const copy = structuredClone(evidence)
+      for (const link of copy.machines.host?.links ?? []) Object.assign(link, link.name === 'macvtap0' ? change : {})
+      for (const nic of copy.nics) nic.trust = trust
+      assert.match(diagnose(copy).notes.join('\n'), note)
+      assert.doesNotMatch(diagnose(evidence).notes.join('\n'), note)
+    }
+  })
+
+  it('notes that addresses which end like their MAC address prove nothing', () => {
+    const paths = evidence.paths
+      .filter(({ to, form }) => to.machine !== 'guest' || form !== 'static')
+      .map((path) => ({ ...path, form: path.to.machine === 'guest' ? ('eui64' as const) : path.form }))
+    assert.match(diagnose({ ...evidence, paths }).notes.join('\n'), /ends like its MAC address/)
+    assert.doesNotMatch(diagnose(evidence).notes.join('\n'), /ends like its MAC address/)
+  })
+
   it('has one entry an id, each saying what would refute it', () => {
     assert.equal(new Set(faults.map(({ id }) => id)).size, faults.length)
     for (const fault of faults) assert.ok(fault.refutedBy !== '' && fault.provenBy !== '' && fault.verify !== '')

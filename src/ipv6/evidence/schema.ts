@@ -223,6 +223,8 @@ const nicSchema = z.object({
   source: short.optional(),
   macvtapMode: short.optional(),
   trust: z.boolean(),
+  /** trustGuestRxFilters of the definition, where it is not that of the running VM. */
+  definedTrust: z.boolean().optional(),
   /** The tap or macvtap on the host. */
   target: short.optional(),
   linkState: z.enum(['up', 'down']),

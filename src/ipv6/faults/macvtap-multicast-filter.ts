@@ -90,7 +90,7 @@ export const macvtapMulticastFilter: Fault = {
   title: 'the macvtap’s multicast filter drops the neighbour solicitation',
   symptom: 'IPv4 works; IPv6 works once the VM spoke first, or while tcpdump runs, or at fe80::, and else not',
   cause:
-    'A macvtap lets in multicast of groups that the host’s own device joined. IPv6 asks for an address by multicast to the group of its last 24 bits; the guest joined that group, and without trustGuestRxFilters nobody tells the host. ARP is broadcast, which always passes.',
+    'A macvtap lets in multicast of groups that the host’s own device joined. IPv6 asks for an address by multicast to the group of its last 24 bits; the guest joined that group, and without trustGuestRxFilters nobody tells the host: `virsh update-device` to set it on a running VM says that it is done, and does nothing. ARP is broadcast, which always passes.',
   provenBy: 'the solicitation is seen on the NIC and not on its macvtap, whose filter lacks the group and is not open',
   refutedBy: 'the group in `ip maddress show` of the macvtap, or the macvtap promiscuous or allmulticast',
   verify: 'flush the PC’s neighbour cache and ping a static address of the VM',
@@ -104,6 +104,11 @@ export const macvtapMulticastFilter: Fault = {
         `${macvtap.name} is a macvtap on ${macvtap.lower}, neither promiscuous nor allmulticast`,
         `its filter lacks ${group}, the group of ${target}`,
         `${nic.name} has trustGuestRxFilters="no", so the guest’s groups never reach it`,
+        ...(nic.definedTrust === true
+          ? [
+              `its definition says "yes": to change it of a running NIC, libvirt’s update-device reports success and changes nothing`,
+            ]
+          : []),
       ],
       fixes: openingFixes(situation.evidence.vm.name, found),
     }
