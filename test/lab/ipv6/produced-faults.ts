@@ -206,6 +206,28 @@ export const onBridge: readonly ProducedFault[] = [
       lab.guest('ip addr del 2001:db8:dead:beaf::1/64 dev eth0; ip addr add 2001:db8:dead:beaf::1/64 dev eth0'),
   },
   {
+    title: 'the guest has none of its addresses',
+    expected: 'address-missing',
+    at: /^r1 eth0/,
+    selection: inward4,
+    make: (lab) => lab.guest('ip addr del 192.168.1.1/24 dev eth0'),
+    undo: (lab) => lab.guest('ip addr add 192.168.1.1/24 dev eth0'),
+  },
+  {
+    title: 'the guest’s addresses are still being checked for duplicates',
+    expected: 'address-tentative',
+    at: /^r1 eth0/,
+    selection: inward6,
+    make: (lab) =>
+      lab.guest(
+        `sysctl -qw net.ipv6.conf.eth0.dad_transmits=120; for a in ${guestAddresses6.join(' ')}; do ip addr del $a/64 dev eth0; done; ${giveAddresses6}`,
+      ),
+    undo: (lab) =>
+      lab.guest(
+        `sysctl -qw net.ipv6.conf.eth0.dad_transmits=1; for a in ${guestAddresses6.join(' ')}; do ip addr del $a/64 dev eth0; done; ${giveAddresses6}; for i in $(seq 50); do [ -z "$(ip -6 addr show tentative)" ] && break; sleep 0.1; done`,
+      ),
+  },
+  {
     title: 'the guest’s address stayed on a port of its bridge',
     expected: 'address-on-bridge-port',
     at: /^r1 eth0/,
