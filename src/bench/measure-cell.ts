@@ -1,11 +1,18 @@
 import { isVmrError } from '../errors/vmr-error.ts'
-import { evidenceFile } from '../ipv6/evidence/schema.ts'
+import { type Evidence, evidenceFile } from '../ipv6/evidence/schema.ts'
 import { readConditions } from '../results/conditions.ts'
 import type { CellOverhead, CellResult } from '../results/schema.ts'
 import type { Bench } from './bench.ts'
 import { directionsOf, measureTraffic, searchZeroLoss } from './measure-traffic.ts'
 import type { PlannedCell, Visit } from './plan.ts'
-import { type CellProbes, probeAgain, probeAll } from './probe-cell.ts'
+import {
+  type CellProbes,
+  confirmByEvidence,
+  confirmByTracing,
+  type ProbedOnce,
+  probeAgain,
+  probeAll,
+} from './probe-cell.ts'
 import { lostDirections, verdictOf } from './verdict.ts'
 
 /**
@@ -38,9 +45,24 @@ export async function measureCell(visit: Visit, bench: Bench, earlier?: CellResu
       spend(part, (performance.now() - start) / 1000)
     }
   }
+  let hasEvidence = lostDirections([...before.probesBefore, ...before.probesAfter]).length > 0
+  /** A path is lost when it is lost twice: once can be a guest that a busy host kept waiting. */
+  const proved = async (probe: () => Promise<ProbedOnce>): Promise<CellProbes> => {
+    const once = await within('probing', probe)
+    if (once.doubtful.length === 0) return confirmByTracing(cell, bench, once)
+    const evidence = await within('evidence', () => gatherEvidence(cell, bench, once))
+    const probes = await within('probing', () =>
+      evidence === undefined ? confirmByTracing(cell, bench, once) : confirmByEvidence(cell, bench, once, evidence),
+    )
+    if (evidence !== undefined && !hasEvidence && lostDirections(probes.records).length > 0) {
+      await bench.folder.writeRaw(`${cell.id}/${evidenceFile}`, `${JSON.stringify(evidence)}\n`)
+      hasEvidence = true
+    }
+    return probes
+  }
   try {
     progress.conditions ??= await readConditions()
-    const { records: first, solicitations } = await within('probing', () =>
+    const { records: first, solicitations } = await proved(() =>
       probeAll(cell, bench, {
         only: directionsToProve(visit, bench, before),
         lostBefore: lostDirections([...before.probesBefore, ...before.probesAfter]),
@@ -58,14 +80,10 @@ export async function measureCell(visit: Visit, bench: Bench, earlier?: CellResu
       progress.zeroLoss = await searchZeroLoss(visit, bench, bench.zeroLoss)
     const loaded = traffic.throughput.flatMap((each) => (each.status === 'measured' ? [each.direction] : []))
     // Without a load nothing can have changed since.
-    const after =
-      loaded.length === 0 ? nothingProbed : await within('probing', () => probeAgain(cell, bench, first, loaded))
+    const after = loaded.length === 0 ? nothingProbed : await proved(() => probeAgain(cell, bench, first, loaded))
     progress.probesAfter = [...before.probesAfter, ...after.records]
     if (before.solicitations.length === 0) progress.solicitations = [...solicitations, ...after.solicitations]
-    const hadEvidence = lostDirections([...before.probesBefore, ...before.probesAfter]).length > 0
     const { probesBefore, probesAfter } = progress
-    if (!hadEvidence && lostDirections([...first, ...after.records]).length > 0)
-      await within('evidence', () => keepEvidence(cell, bench))
     return result(verdictOf({ family: cell.family, probesBefore, probesAfter }))
   } catch (error) {
     bench.signal.throwIfAborted()
@@ -88,18 +106,20 @@ function directionsToProve({ cell, number }: Visit, { setup }: Bench, before: Ce
 }
 
 /** For `vmr diagnose --run --cell`. A cell that is broken is broken also when this cannot be told more of. */
-async function keepEvidence(
+async function gatherEvidence(
   { id, family }: PlannedCell,
   { observe, folder, signal, onProgress }: Bench,
-): Promise<void> {
-  if (observe === undefined) return
+  { probes }: ProbedOnce,
+): Promise<Evidence | undefined> {
+  if (observe === undefined) return undefined
   onProgress('gathering evidence')
   try {
-    await folder.writeRaw(`${id}/${evidenceFile}`, `${JSON.stringify(await observe(family))}\n`)
+    return await observe(family, probes)
   } catch (error) {
     signal.throwIfAborted()
     if (!isVmrError(error)) throw error
     await folder.writeRaw(`${id}/no-evidence.txt`, `${error.message}\n`)
+    return undefined
   }
 }
 

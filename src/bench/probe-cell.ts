@@ -1,11 +1,15 @@
 import { randomUUID } from 'node:crypto'
+import type { Evidence, PathEvidence } from '../ipv6/evidence/schema.ts'
+import { hostKey } from '../ipv6/evidence/topology.ts'
 import { type MachineInterface, type ProbeEnd, probeTogether, type Reachability } from '../ipv6/reachability.ts'
-import { traceSolicitation } from '../ipv6/solicitation-trace.ts'
+import { evaluateHops, type TraceHop, traceSolicitation } from '../ipv6/solicitation-trace.ts'
 import type { ReachabilityRecord, SolicitationRecord } from '../results/schema.ts'
 import type { Machine } from '../testbed/machine.ts'
-import type { Bench } from './bench.ts'
+import type { Bench, DirectionProbe } from './bench.ts'
 import type { CaseDirection, CaseEnd, Role } from './cases/bench-case.ts'
 import type { PlannedCell } from './plan.ts'
+import { evidenceKey, isPathOf } from './record-evidence.ts'
+import { lostDirections } from './verdict.ts'
 
 export function machineOf({ machines }: Pick<Bench, 'machines'>, role: Role): Machine {
   const machine = machines[role]
@@ -42,6 +46,13 @@ interface Target {
   readonly address: string
 }
 
+/** What was probed once. A path is lost when it is lost twice: once can be a guest that a busy host kept waiting. */
+export interface ProbedOnce {
+  readonly probes: readonly DirectionProbe[]
+  /** Names of directions that are lost, and were not lost before. */
+  readonly doubtful: readonly string[]
+}
+
 interface ProbeChoice {
   /** Directions; undefined for all. */
   readonly only: readonly string[] | undefined
@@ -49,8 +60,8 @@ interface ProbeChoice {
   readonly lostBefore: readonly string[]
 }
 
-/** Every direction that is chosen, to every address of its end; of a direction, up to the first address that is lost. */
-export function probeAll(cell: PlannedCell, bench: Bench, { only, lostBefore }: ProbeChoice): Promise<CellProbes> {
+/** Every direction that is chosen, to every address of its end. */
+export function probeAll(cell: PlannedCell, bench: Bench, { only, lostBefore }: ProbeChoice): Promise<ProbedOnce> {
   const directions = bench.setup.directions[cell.family].filter(({ name }) => only?.includes(name) ?? true)
   const targets = directions.flatMap((direction) => {
     const { addresses, witnesses } = direction.to
@@ -68,7 +79,7 @@ export function probeAgain(
   bench: Bench,
   before: readonly ReachabilityRecord[],
   loaded: readonly string[],
-): Promise<CellProbes> {
+): Promise<ProbedOnce> {
   const lostBefore = (name: string) => before.find((each) => !each.reachable && each.direction === name)
   const targets = bench.setup.directions[cell.family].flatMap((direction): Target[] => {
     const lost = lostBefore(direction.name)
@@ -84,54 +95,128 @@ async function probeTargets(
   bench: Bench,
   targets: readonly Target[],
   activity: string,
-  isSure: (direction: string) => boolean = () => false,
+  isSure: (direction: string) => boolean,
+): Promise<ProbedOnce> {
+  const probes: DirectionProbe[] = []
+  for (const together of phasesOf(targets)) {
+    bench.onProgress(`${activity}, ${[...new Set(together.map(({ direction }) => direction.name))].join(' and ')}`)
+    probes.push(...(await probeOnce(cell, bench, together)))
+  }
+  const lost = lostDirections(probes.map(({ record }) => record))
+  return { probes, doubtful: lost.filter((name) => !isSure(name)) }
+}
+
+/**
+ * What can be probed at once from one cold start: all that one machine sends. Who only answers teaches the sender
+ * nothing but what it asked for, and nobody else has anything to find out. The DUT sends last.
+ */
+function phasesOf(targets: readonly Target[]): readonly (readonly Target[])[] {
+  const senders = [...new Set(targets.map(({ direction }) => direction.from.role))]
+  return senders
+    .toSorted((a, b) => Number(a === 'dut') - Number(b === 'dut'))
+    .map((role) => targets.filter(({ direction }) => direction.from.role === role))
+}
+
+/** What a second probe showed. */
+interface SecondProbe {
+  readonly record: ReachabilityRecord
+  readonly solicitation?: SolicitationRecord
+}
+
+/** Probes what is in doubt again, one address after the other, and follows its solicitation. */
+export function confirmByTracing(cell: PlannedCell, bench: Bench, once: ProbedOnce): Promise<CellProbes> {
+  return confirmed(once, (probe, trace) => probeOnceMore(cell, bench, probe, { trace }))
+}
+
+/** As few packets prove nothing: those of RFC 4861 section 10. */
+const leastSent = 3
+
+/** Takes the second probe from the evidence, which probed again whatever was lost, with every hop watched. */
+export function confirmByEvidence(
+  cell: PlannedCell,
+  bench: Bench,
+  once: ProbedOnce,
+  { paths }: Evidence,
+): Promise<CellProbes> {
+  return confirmed(once, async (probe, trace): Promise<SecondProbe> => {
+    const { direction, record } = probe
+    const path = paths.find((each) => each.family === cell.family && isPathOf(each, direction, record.address))
+    const second = path?.trace?.probe
+    if (path === undefined || second === undefined || (second.received === 0 && second.sent < leastSent))
+      return probeOnceMore(cell, bench, probe, { trace })
+    if (second.received === 0) return { record, ...(trace ? { solicitation: solicitationOf(probe, path, bench) } : {}) }
+    const { failure: _first, ...rest } = record
+    const { sent, received, rttMs } = second
+    return {
+      record: {
+        ...rest,
+        ...{ reachable: true, sent, received, neighbourStates: {} },
+        ...(rttMs === undefined ? {} : { rttMs }),
+      },
+    }
+  })
+}
+
+/** Of a direction that is in doubt, up to the first address that is lost again. Those between the DUT and a PC go first. */
+async function confirmed(
+  { probes, doubtful }: ProbedOnce,
+  again: (probe: DirectionProbe, trace: boolean) => Promise<SecondProbe>,
 ): Promise<CellProbes> {
   const records: ReachabilityRecord[] = []
   const solicitations: SolicitationRecord[] = []
-  for (const together of phasesOf(targets)) {
-    const names = [...new Set(together.map(({ direction }) => direction.name))]
-    bench.onProgress(`${activity}, ${names.join(' and ')}`)
-    const first = await probeOnce(cell, bench, together)
-    for (const name of names) {
-      const own = first.filter((each) => each.direction === name)
-      const lost = own.findIndex(({ reachable }) => !reachable)
-      if (lost === -1 || isSure(name)) {
-        records.push(...own)
+  const inOrder = probes.toSorted((a, b) => Number(!isOfDut(a.direction)) - Number(!isOfDut(b.direction)))
+  for (const name of new Set(inOrder.map(({ direction }) => direction.name))) {
+    let isLost = false
+    for (const probe of inOrder.filter(({ direction }) => direction.name === name)) {
+      if (isLost) break
+      if (probe.record.reachable || !doubtful.includes(name)) {
+        records.push(probe.record)
         continue
       }
-      records.push(...own.slice(0, lost))
-      // A path is lost when it is lost twice: once can be a guest that a busy host kept waiting.
-      for (const { address } of own.slice(lost)) {
-        const target = together.find((each) => each.direction.name === name && each.address === address)
-        if (target === undefined) continue
-        const again = await probeOnceMore(cell, bench, target, { trace: !explained(target.direction, solicitations) })
-        records.push(again.record)
-        if (again.record.reachable) continue
-        if (again.solicitation !== undefined) solicitations.push(again.solicitation)
-        break
-      }
+      const { record, solicitation } = await again(probe, !explained(probe.direction, solicitations))
+      records.push(record)
+      isLost = !record.reachable
+      if (isLost && solicitation !== undefined) solicitations.push(solicitation)
     }
   }
   return { records, solicitations }
 }
 
-/**
- * What can be probed at once from one cold start. Towards the DUT goes first, then from it; a probe of one must not run
- * beside one of the other, since each teaches its target the sender. Between PCs one way after the other.
- */
-function phasesOf(targets: readonly Target[]): readonly (readonly Target[])[] {
-  const kind = ({ direction: { from, to, name, routed } }: Target) =>
-    routed || (from.role !== 'dut' && to.role !== 'dut') ? name : to.role === 'dut' ? 'to the DUT' : 'from the DUT'
-  const rank = (target: Target) => ['to the DUT', 'from the DUT', kind(target)].indexOf(kind(target))
-  const sorted = targets.toSorted((a, b) => rank(a) - rank(b))
-  return [...new Set(sorted.map(kind))].map((each) => sorted.filter((target) => kind(target) === each))
+function isOfDut({ from, to }: Pick<CaseDirection, 'from' | 'to'>): boolean {
+  return from.role === 'dut' || to.role === 'dut'
 }
+
+function solicitationOf({ direction, record }: DirectionProbe, path: PathEvidence, bench: Bench): SolicitationRecord {
+  const keyOf = ({ machine }: TraceHop) => {
+    const role = (Object.keys(bench.machines) as Role[]).find((each) => bench.machines[each]?.shell === machine.shell)
+    return role === undefined ? hostKey : evidenceKey(role)
+  }
+  const { sightings = [], unwatched = [] } = path.trace ?? {}
+  const counts = bench.hops(direction).flatMap((hop) => {
+    const place = path.hops.find(({ machine, link }) => machine === keyOf(hop) && link === hop.interfaceName)
+    if (place === undefined || unwatched.includes(place.name)) return []
+    const seen = sightings.find(({ hop: name, kind }) => name === place.name && kind === 'request')
+    return [{ hop: hop.name, count: seen?.count ?? 0 }]
+  })
+  const { lastSeen, firstMissing, line } = evaluateHops(counts)
+  return {
+    direction: direction.name,
+    protocol: requestNames[path.family],
+    target: record.address,
+    hops: counts,
+    ...(lastSeen === undefined ? {} : { lastSeen }),
+    ...(firstMissing === undefined ? {} : { firstMissing }),
+    line,
+  }
+}
+
+const requestNames = { ipv4: 'ARP request', ipv6: 'neighbour solicitation' } as const
 
 async function probeOnce(
   { family }: PlannedCell,
   bench: Bench,
   targets: readonly Target[],
-): Promise<readonly ReachabilityRecord[]> {
+): Promise<readonly DirectionProbe[]> {
   const probes = targets.map(({ direction, address }) => ({
     from: probeEnd(bench, direction.from, family),
     to: probeEnd(bench, direction.to, family, address),
@@ -140,7 +225,7 @@ async function probeOnce(
   const results = await probeTogether(probes, { family, between, signal: bench.signal })
   return targets.flatMap(({ direction, address }, index) => {
     const result = results[index]
-    return result === undefined ? [] : [reachabilityRecord(direction, address, result)]
+    return result === undefined ? [] : [{ direction, record: reachabilityRecord(direction, address, result) }]
   })
 }
 
@@ -149,16 +234,16 @@ async function probeOnce(
  * that is already lost between one of them and the DUT: it takes seconds, and shows the same hop.
  */
 function explained({ from, to, routed }: CaseDirection, known: readonly SolicitationRecord[]): boolean {
-  return routed || (from.role !== 'dut' && to.role !== 'dut' && known.length > 0)
+  return routed || (!isOfDut({ from, to }) && known.length > 0)
 }
 
 /** Watches, where it is to be traced, every place on the way where the neighbour solicitation can be seen. */
 async function probeOnceMore(
   cell: PlannedCell,
   bench: Bench,
-  { direction, address }: Target,
+  { direction, record: { address } }: DirectionProbe,
   { trace: isTraced }: { readonly trace: boolean },
-): Promise<{ readonly record: ReachabilityRecord; readonly solicitation?: SolicitationRecord }> {
+): Promise<SecondProbe> {
   const request = {
     from: probeEnd(bench, direction.from, cell.family),
     to: probeEnd(bench, direction.to, cell.family, address),

@@ -1,10 +1,13 @@
 import { readDomainFacts } from '../domain/domain-facts.ts'
 import { type ObservedMachine, observe } from '../ipv6/evidence/observe.ts'
-import type { Evidence } from '../ipv6/evidence/schema.ts'
+import type { Evidence, PathEvidence } from '../ipv6/evidence/schema.ts'
+import { farKey, guestKey } from '../ipv6/evidence/topology.ts'
 import { nicsOf } from '../ipv6/observe-vm.ts'
+import { normalizeAddress } from '../os/address-text.ts'
 import type { Machine } from '../testbed/machine.ts'
 import type { Testbed } from '../testbed/testbed.ts'
-import { linkOfRole, type Role } from './cases/bench-case.ts'
+import type { DirectionProbe } from './bench.ts'
+import { type CaseDirection, linkOfRole, type Role } from './cases/bench-case.ts'
 
 export interface RecordRequest {
   readonly testbed: Testbed
@@ -12,6 +15,8 @@ export interface RecordRequest {
   readonly host: Machine
   readonly domainXml: string
   readonly family: 'ipv4' | 'ipv6'
+  /** What was probed a moment ago. */
+  readonly probes: readonly DirectionProbe[]
   readonly signal: AbortSignal
 }
 
@@ -22,6 +27,7 @@ export function recordEvidence({
   host,
   domainXml,
   family,
+  probes,
   signal,
 }: RecordRequest): Promise<Evidence> {
   const facts = readDomainFacts(domainXml)
@@ -44,7 +50,37 @@ export function recordEvidence({
     intended: new Map(),
     unknowns: [],
     select: (path) => path.family === family,
+    known: (path) => {
+      const found = probes.find(({ direction, record }) => isPathOf(path, direction, record.address))
+      if (found === undefined) return undefined
+      const { sent, received, rttMs, failure } = found.record
+      return {
+        sent,
+        received,
+        ...(rttMs === undefined ? {} : { rttMs }),
+        ...(failure === undefined ? {} : { said: failure }),
+      }
+    },
   })
+}
+
+/** Key of a role's machine in the evidence. */
+export function evidenceKey(role: Role): string {
+  return role === 'dut' ? guestKey : farKey(role)
+}
+
+/** Whether a path of the evidence is a direction to one of its addresses. */
+export function isPathOf(
+  path: Pick<PathEvidence, 'from' | 'to'>,
+  { from, to }: CaseDirection,
+  address: string,
+): boolean {
+  return (
+    path.from.machine === evidenceKey(from.role) &&
+    path.from.link === from.interfaceName &&
+    path.to.machine === evidenceKey(to.role) &&
+    normalizeAddress(path.to.address) === normalizeAddress(address)
+  )
 }
 
 function observed({ shell, os }: Machine): ObservedMachine {

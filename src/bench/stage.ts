@@ -482,7 +482,8 @@ export function createStage(request: StageRequest): Stage {
       hops: (direction) => hopsOf(direction, places),
       observe:
         standingDut.kind === 'vm'
-          ? (family) => recordEvidence({ testbed, machines, host, domainXml: standingDut.domainXml, family, signal })
+          ? (family, probes) =>
+              recordEvidence({ testbed, machines, host, domainXml: standingDut.domainXml, family, probes, signal })
           : undefined,
       usage: [
         { machine: 'host', shell: localShell, ownProcessor: true },

@@ -14,7 +14,7 @@ import {
   type NicEvidence,
   type PathEvidence,
 } from './schema.ts'
-import { type FarEnd, guestKey, hostKey, linkOf, type PlannedPath, planPaths } from './topology.ts'
+import { type FarEnd, farKey, guestKey, hostKey, linkOf, type PlannedPath, planPaths } from './topology.ts'
 import { probeTunnels } from './tunnel-paths.ts'
 
 /** A machine that may be looked into: how it is reached, and what makes a command root's there. */
@@ -40,6 +40,8 @@ export interface ObserveRequest {
   readonly unknowns: readonly Evidence['unknowns'][number][]
   /** Only paths that it accepts are probed. */
   readonly select?: (path: PlannedPath) => boolean
+  /** What a probe from cold caches showed a moment ago, of paths that need no other before they are followed. */
+  readonly known?: (path: PlannedPath) => ProbeResult | undefined
   readonly signal: AbortSignal
   readonly onProgress?: (activity: string) => void
 }
@@ -59,7 +61,6 @@ export async function observe(request: ObserveRequest): Promise<Evidence> {
   onProgress('asking every machine')
   const machines = new Map<string, ObservedMachine>([[hostKey, host]])
   if (guest !== undefined) machines.set(guestKey, guest)
-  const farKey = (name: string) => `pc:${name}`
   for (const { name, machine } of [...request.farEnds.values()].flat()) machines.set(farKey(name), machine)
   const states = new Map(
     await Promise.all(
@@ -98,7 +99,11 @@ export async function observe(request: ObserveRequest): Promise<Evidence> {
   }).filter((path) => machines.has(path.from.machine) && (request.select?.(path) ?? true))
   const warm = await probeWarm(planned, machines, states, signal)
   const paths = new Map<string, PathEvidence>()
-  const groups = groupsOf(planned)
+  for (const path of planned) {
+    const probe = request.known?.(path)
+    if (probe !== undefined) paths.set(path.id, { ...path, probe, ...warm.get(path.id) })
+  }
+  const groups = mergedGroups(groupsOf(planned.filter(({ id }) => !paths.has(id))))
   for (const [index, group] of groups.entries()) {
     onProgress(`probing from cold caches, ${index + 1} of ${groups.length}`)
     for (const path of await probeGroup(group, machines, signal)) paths.set(path.id, { ...path, ...warm.get(path.id) })
@@ -120,7 +125,6 @@ export async function observe(request: ObserveRequest): Promise<Evidence> {
     guest === undefined || guestState === undefined
       ? []
       : await probeTunnels(vm.name, guest, guestState, planned, signal)
-  for (const path of tunnels) if (request.select?.(path) ?? true) paths.set(path.id, path)
   return evidenceSchema.parse({
     format: evidenceFormat,
     observedAt,
@@ -129,7 +133,10 @@ export async function observe(request: ObserveRequest): Promise<Evidence> {
     nics,
     machines: Object.fromEntries(states),
     ...(guestState === undefined ? {} : { guest: guestKey }),
-    paths: [...paths.values()],
+    paths: [
+      ...planned.flatMap(({ id }) => paths.get(id) ?? []),
+      ...tunnels.filter((path) => request.select?.(path) ?? true),
+    ],
     unknowns: [...request.unknowns],
   } satisfies Evidence)
 }
@@ -167,6 +174,22 @@ function groupsOf(paths: readonly PlannedPath[]): readonly (readonly PlannedPath
   return [...groups.values()]
 }
 
+/** Groups of which no sender is another's target can be probed together too, where nobody looks at single frames. */
+function mergedGroups(groups: readonly (readonly PlannedPath[])[]): readonly (readonly PlannedPath[])[] {
+  const isApart = (one: readonly PlannedPath[], other: readonly PlannedPath[]) =>
+    !one.some(({ from }) => other.some(({ to }) => to.machine === from.machine))
+  const merged: (readonly PlannedPath[])[] = []
+  for (const group of groups) {
+    const index = group.some(({ routed }) => routed)
+      ? -1
+      : merged.findIndex((each) => !each.some(({ routed }) => routed) && isApart(each, group) && isApart(group, each))
+    const other = merged[index]
+    if (other === undefined) merged.push(group)
+    else merged[index] = [...other, ...group]
+  }
+  return merged
+}
+
 type Machines = ReadonlyMap<string, ObservedMachine>
 
 function pingOf({ family, from, to }: PlannedPath, bytes?: number): Ping {
@@ -177,6 +200,13 @@ function pingOf({ family, from, to }: PlannedPath, bytes?: number): Ping {
     ...(bytes === undefined ? {} : { bytes }),
   }
 }
+
+/** Words for root first, then links. bash tells the time by itself from 5.0 on, and not every date knows fractions. */
+const forgetScript = `export PATH="$PATH:/usr/sbin:/sbin"
+root=("\${@:2:$1}")
+shift $(($1 + 1))
+for link; do "\${root[@]}" ip neighbour flush dev "$link" >/dev/null || true; done
+echo "\${EPOCHREALTIME:-$(date +%s.%N)}"`
 
 /**
  * What each link's neighbours were is forgotten everywhere on the paths; the senders go last, so that they learn nothing
@@ -193,17 +223,16 @@ async function forget(
 ): Promise<Clocks> {
   const senders = new Set(paths.map(({ from }) => from.machine))
   const links = new Map<string, Set<string>>()
-  for (const { from, to, hops } of paths)
-    for (const { machine, link } of [from, to, ...hops])
+  // Who only passes frames on within one network resolves nothing.
+  for (const { from, to, hops, routed } of paths)
+    for (const { machine, link } of [from, to, ...(routed ? hops : [])])
       if (machine !== hostKey) links.set(machine, (links.get(machine) ?? new Set()).add(link))
   const run = async (key: string, flushed: Iterable<string>): Promise<readonly [string, number]> => {
     const machine = machines.get(key)
     if (machine === undefined) return [key, Number.NaN]
-    const script =
-      'export PATH="$PATH:/usr/sbin:/sbin"; for link; do $R ip neighbour flush dev "$link" || true; done; date +%s.%N'
     const { asRoot, shell } = machine
-    const argv = ['bash', '-c', script.replace('$R', asRoot.join(' ')), 'bash', ...flushed]
-    return [key, Number((await runChecked(shell, argv, { signal })).trim().split('\n').at(-1))]
+    const argv = ['bash', '-c', forgetScript, 'bash', String(asRoot.length), ...asRoot, ...flushed]
+    return [key, Number((await runChecked(shell, argv, { signal })).trim())]
   }
   await Promise.all([...links].filter(([key]) => !senders.has(key)).map(([key, own]) => run(key, own)))
   const last = new Set([...timed, ...senders])
@@ -338,6 +367,7 @@ async function traceLost(
     ]),
   )
 }
+
 /** Seconds since 1970 by each machine's own clock. */
 type Clocks = ReadonlyMap<string, number>
 

@@ -6,6 +6,7 @@ import type { LinkState, MachineState, NicEvidence, PathEvidence, PathHop } from
 
 export const hostKey = 'host'
 export const guestKey = 'guest'
+export const farKey = (name: string) => `pc:${name}`
 
 /** A path before anything was sent over it. */
 export type PlannedPath = Omit<PathEvidence, 'probe' | 'trace' | 'large'>

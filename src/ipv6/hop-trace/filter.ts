@@ -12,40 +12,59 @@ export interface Exchange {
 }
 
 /**
- * pcap-filter(7) for what belongs to the exchanges, with or without a VLAN tag: requests and answers of the neighbour
- * protocols for the addresses that are resolved, echo packets between the ends, and ICMP errors to the sender.
+ * pcap-filter(7) for what belongs to the exchanges, in frames without a VLAN tag: requests and answers of the neighbour
+ * protocols for the addresses that are resolved, echo packets between any of the ends, and ICMP errors to a sender. Each
+ * address is in it once, since a guest's console takes its time for every character.
  */
 export function exchangeFilter(exchanges: readonly Exchange[]): string {
-  const terms = [...new Set(exchanges.flatMap((exchange) => termsOf(exchange)))].join(' or ')
-  return `(${terms}) or (vlan and (${terms}))`
+  const terms = (['ipv4', 'ipv6'] as const).flatMap((family) =>
+    termsOf(
+      family,
+      exchanges.filter((each) => each.family === family),
+    ),
+  )
+  return terms.map((term) => `(${term})`).join(' or ')
 }
 
-function termsOf({ family, from, to, resolved }: Exchange): readonly string[] {
-  const neighbours = [...new Set(resolved.flatMap((pair) => [pair.from, pair.to]))]
+function termsOf(family: Family, exchanges: readonly Exchange[]): readonly string[] {
+  if (exchanges.length === 0) return []
+  const neighbours = distinct(exchanges.flatMap(({ resolved }) => resolved.flatMap((pair) => [pair.from, pair.to])))
+  const anyOf = (terms: readonly string[]) => `(${terms.join(' or ')})`
+  const ends = anyOf(distinct(exchanges.flatMap(({ from, to }) => [from, to])))
+  const senders = anyOf(distinct(exchanges.map(({ from }) => from)))
+  const between = `src host ${ends} and dst host ${ends}`
   if (family === 'ipv4') {
     return [
       // RFC 826 over Ethernet: sender's protocol address at 14, the target's at 24.
-      ...neighbours.map((address) => `(arp and (${words('arp', 14, address)} or ${words('arp', 24, address)}))`),
-      `(icmp and ((src host ${from} and dst host ${to}) or (src host ${to} and dst host ${from})))`,
-      // RFC 792: 3 unreachable, 5 redirect, 11 time exceeded.
-      `(icmp and dst host ${from} and (icmp[0] == 3 or icmp[0] == 5 or icmp[0] == 11))`,
+      ...(neighbours.length === 0
+        ? []
+        : [`arp and ${anyOf(neighbours.flatMap((each) => [words('arp', 14, each), words('arp', 24, each)]))}`]),
+      // RFC 792: 0 and 8 echo; 3 unreachable, 5 redirect, 11 time exceeded.
+      `icmp and ${between}`,
+      `icmp and dst host ${senders} and (icmp[0] = 3 or icmp[0] = 5 or icmp[0] = 11)`,
     ]
   }
   return [
     // RFC 4861 section 4.3, 4.4: 135 solicitation, 136 advertisement, the target behind 40 + 8 bytes.
-    ...neighbours.map(
-      (address) => `(icmp6 and (ip6[40] == 135 or ip6[40] == 136) and not ip6 src :: and ${words('ip6', 48, address)})`,
-    ),
+    ...(neighbours.length === 0
+      ? []
+      : [
+          `icmp6 and (ip6[40] = 135 or ip6[40] = 136) and not ip6 src :: and ${anyOf(neighbours.map((each) => words('ip6', 48, each)))}`,
+        ]),
     // RFC 4443: 128 and 129 echo.
-    `(icmp6 and (ip6[40] == 128 or ip6[40] == 129) and ((src host ${from} and dst host ${to}) or (src host ${to} and dst host ${from})))`,
+    `icmp6 and (ip6[40] = 128 or ip6[40] = 129) and ${between}`,
     // RFC 4443: errors are below 128.
-    `(icmp6 and dst host ${from} and ip6[40] < 5)`,
+    `icmp6 and dst host ${senders} and ip6[40] < 5`,
   ]
+}
+
+function distinct(texts: readonly string[]): readonly string[] {
+  return [...new Set(texts)]
 }
 
 function words(protocol: string, offset: number, address: string): string {
   return `(${addressWords(address)
-    .map((word, index) => `${protocol}[${offset + 4 * index}:4] == 0x${word}`)
+    .map((word, index) => `${protocol}[${offset + 4 * index}:4] = 0x${word}`)
     .join(' and ')})`
 }
 

@@ -41,7 +41,7 @@ const lifeSecondsPerProbe = 20
  * Captures at several links with one command, since on a guest's console each costs several round trips: every line is
  * tcpdump's own behind the number of its link. The readers outlive the signal that ends tcpdump, and lose none of it.
  */
-const script = `count=$1 filter=$2 n=0
+const script = `count=$1 filter="($2) or (vlan and ($2))" n=0
 shift 2
 trap : TERM
 for link; do
@@ -57,6 +57,8 @@ until wait; do :; done`
 /**
  * Watches links all at once; resolves when every capture listens. None puts a link into promiscuous mode (`-p`): that
  * opens a macvtap's multicast filter, and heals what is looked for as long as it lasts.
+ *
+ * @param filter of frames without a VLAN tag; those that it fits with one are seen too.
  */
 export async function watchLinks(
   links: readonly WatchedLink[],
