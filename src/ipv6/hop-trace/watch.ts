@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { VmrError } from '../../errors/vmr-error.ts'
 import type { RunningCommand, Shell } from '../../shell/shell.ts'
 import { readFrame, type SeenFrame } from './frames.ts'
@@ -36,6 +37,8 @@ const snapBytes = 160
 /** Should vmr be killed, a capture in a guest, which nobody cleans up, ends by itself. */
 const lifeSeconds = 40
 const lifeSecondsPerProbe = 20
+/** For frames that have come and that tcpdump has not read yet: a signal would end it before it does. */
+const drainMs = 300
 
 /**
  * Captures at several links with one command, since on a guest's console each costs several round trips: every line is
@@ -93,6 +96,7 @@ export async function watchLinks(
   return {
     unwatched: [...notStarted, ...failed],
     async stop() {
+      if (signal?.aborted !== true) await delay(drainMs)
       const ended = await Promise.all(
         captures.map(async (capture) => ({ ...capture, text: (await capture.command.stop()).stdout })),
       )
