@@ -16,6 +16,7 @@ export const requestedPackages = [
   'linux-image-cloud-amd64',
   'bash-static',
   'busybox-static',
+  'coreutils',
   'dropbear-bin',
   'ethtool',
   'iperf',
@@ -29,6 +30,7 @@ export const requestedPackages = [
   'perl-base',
   'sudo',
   'tcpdump',
+  'util-linux',
 ] as const
 
 /** Programs and data taken out of the packages, by their path in a merged /usr. A folder is taken with all in it. */
@@ -36,6 +38,7 @@ const packageFiles = [
   'usr/bin/bash-static',
   'usr/bin/busybox',
   'usr/bin/dropbearkey',
+  'usr/bin/env',
   'usr/bin/ip',
   'usr/bin/iperf',
   'usr/bin/iperf3',
@@ -43,9 +46,11 @@ const packageFiles = [
   'usr/bin/nstat',
   'usr/bin/perl',
   'usr/bin/ping',
+  'usr/bin/setsid',
   'usr/bin/ss',
   'usr/bin/sudo',
   'usr/bin/tcpdump',
+  'usr/bin/timeout',
   'usr/lib/openssh/sftp-server',
   'usr/lib/x86_64-linux-gnu/perl-base',
   'usr/lib/x86_64-linux-gnu/security/pam_permit.so',
@@ -71,18 +76,21 @@ const symlinks: Readonly<Record<string, string>> = {
   'etc/mtab': '/proc/mounts',
   'opt/vyatta/etc/config': '/config',
   'usr/bin/bash': 'bash-static',
+  'usr/bin/sh': 'bash-static',
   'usr/bin/vbash': 'bash-static',
   'usr/sbin/ip': '../bin/ip',
 }
 
-/** busybox does what no package above does; where iproute2 or iputils have a program of the same name, theirs stays. */
+/**
+ * busybox does what no package above does, except what starts other programs: it would start its own `ip` and `ping`
+ * instead of those of the packages. Where iproute2 or iputils have a program of the same name, theirs stays. */
 const busyboxApplets: Readonly<Record<'usr/bin' | 'usr/sbin', readonly string[]>> = {
   'usr/bin': (
-    'awk base64 basename cat chgrp chmod chown clear cmp cp cut date dd df diff dirname dmesg du echo egrep env expr ' +
+    'awk base64 basename cat chgrp chmod chown clear cmp cp cut date dd df diff dirname dmesg du echo egrep expr ' +
     'false fgrep find free grep gunzip gzip head hexdump hostname id install kill killall ln login logger ls md5sum ' +
     'mkdir mkfifo mknod mkpasswd mktemp mount mv nc nproc od paste pidof printf ps pwd ' +
-    'readlink realpath renice rm rmdir sed seq setsid sh sha256sum sleep sort stat strings stty sync tail tar tee test time ' +
-    'timeout top touch tr true tty umount uname uniq uptime usleep vi wc which who whoami xargs xxd yes zcat'
+    'readlink realpath renice rm rmdir sed seq sha256sum sleep sort stat strings stty sync tail tar tee test time ' +
+    'top touch tr true tty umount uname uniq uptime usleep vi wc which who whoami xargs xxd yes zcat'
   ).split(' '),
   'usr/sbin': 'acpid halt init insmod losetup lsmod modprobe rmmod sysctl'.split(' '),
 }
