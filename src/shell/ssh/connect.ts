@@ -1,4 +1,5 @@
 import { once } from 'node:events'
+import { connect as connectTcp } from 'node:net'
 import type { Duplex } from 'node:stream'
 import ssh2, { type Client, type ConnectConfig, type ServerHostKeyAlgorithm } from 'ssh2'
 import { isVmrError, VmrError } from '../../errors/vmr-error.ts'
@@ -60,6 +61,7 @@ export async function connectSsh(
   throwIfAborted(signal, `connecting to the ${description}`)
   const jump = target.jump === undefined ? undefined : await connectSsh(target.jump, { signal, timeoutMs })
   const client = new ssh2.Client()
+  let stream: Duplex | undefined
   let lost: VmrError | undefined
   const gone = (cause?: unknown) =>
     new VmrError('GUEST_SSH_LOST', `the connection to the ${description} was lost`, {
@@ -67,10 +69,13 @@ export async function connectSsh(
       cause,
     })
   try {
-    const sock = jump === undefined ? await target.openStream?.() : await forward(jump.client, { name, host, port })
-    await logIn(client, target, { signal, timeoutMs, ...(sock === undefined ? {} : { sock }) })
+    stream =
+      jump === undefined
+        ? ((await target.openStream?.()) ?? connectTcp({ host, port }))
+        : await forward(jump.client, { name, host, port })
+    await logIn(client, target, { signal, timeoutMs, sock: stream })
   } catch (error) {
-    client.destroy()
+    stream?.destroy()
     await jump?.close()
     throw error
   }
@@ -91,7 +96,7 @@ export async function connectSsh(
         const closed = once(client, 'close').catch(() => undefined)
         client.end()
         // A host that does not answer the good-bye is left as it is.
-        const timer = setTimeout(() => client.destroy(), 1000)
+        const timer = setTimeout(() => stream?.destroy(), 1000)
         await closed
         clearTimeout(timer)
       }
@@ -103,7 +108,7 @@ export async function connectSsh(
 async function logIn(
   client: Client,
   target: SshTarget,
-  { signal, timeoutMs, sock }: { signal: AbortSignal | undefined; timeoutMs: number; sock?: Duplex },
+  { signal, timeoutMs, sock }: { signal: AbortSignal | undefined; timeoutMs: number; sock: Duplex },
 ): Promise<void> {
   const { name, host, port = defaultPort, user, hostKeys } = target
   let refused: VmrError | undefined
@@ -126,7 +131,7 @@ async function logIn(
       }
     },
     authHandler: waysIn(target),
-    ...(sock === undefined ? {} : { sock }),
+    sock,
   }
   await new Promise<void>((resolve, reject) => {
     const onAbort = () => {
@@ -142,7 +147,7 @@ async function logIn(
       done()
       // A connection that is being given up may still fail in its own way.
       client.on('error', () => undefined)
-      sock?.destroy()
+      sock.destroy()
       reject(error)
     }
     const onReady = () => {
