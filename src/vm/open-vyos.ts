@@ -1,4 +1,5 @@
 import type { Connection } from '../libvirt/index.ts'
+import { uncutAccess } from '../os/vyos/uncut-access.ts'
 import { shellAccess, type VyosAccess } from '../os/vyos/vyos-access.ts'
 import { hostUndoRecords, withOtherRecords } from './api/host-undo-records.ts'
 import { openGuestApi } from './api/open-guest-api.ts'
@@ -25,9 +26,9 @@ export async function openVyos(
 ): Promise<OpenedVyos> {
   if (via === 'api')
     return { vyos: await openGuestApi(vm, { keyFile: apiKeyFile, ...options }), close: async () => undefined }
-  const { shell, close } = await openGuestShell(connection, vm, { via, ...options })
-  const own = shellAccess(shell)
+  const opened = await openGuestShell(connection, vm, { via, ...options })
+  const own = opened.via === 'ssh' ? uncutAccess(opened.shell, opened.console) : shellAccess(opened.shell)
   // What came by the HTTP API is noted on this host, since no file gets into the guest by it.
   const undoRecords = withOtherRecords(own.undoRecords, hostUndoRecords(vm.domain.name))
-  return { vyos: { ...own, undoRecords }, close }
+  return { vyos: { ...own, undoRecords }, close: opened.close }
 }

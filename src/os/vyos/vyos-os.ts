@@ -130,32 +130,42 @@ export const vyosOs: Os = {
     await removeUndoRecord(shell, config)
   },
   async reconfigure(shell, from, to, { signal } = {}) {
-    const { train } = await readVyosVersion(shell, signal)
-    const { removed, added } = networkChange(from, to)
-    const [going, coming] = [renderNetworkConfig(removed, train), renderNetworkConfig(added, train)]
-    await requireDevices(
-      shellAccess(shell),
-      { ...coming, devices: coming.devices.filter((name) => !going.devices.includes(name)) },
-      signal,
-    )
-    const running = await readConfiguration(shell, signal)
-    const staying = new Set(renderNetworkConfig(to, train).present.map(({ path }) => keyOf(path)))
-    const present = going.present.filter(({ path }) => !staying.has(keyOf(path)))
-    const removals = planRemoval(running, { ...going, present })
-    const left = running.filter((path) => !removals.some((removal) => startsWith(path, removal.path)))
-    const additions = planChange(left, coming)
-    // Within one transaction what goes must not come again below the same node: success is told by what is there after.
-    const clash = additions.some(({ path }) => removals.some((removal) => startsWith(path, removal.path)))
-    const steps = clash ? [removals, additions] : [[...removals, ...additions]]
-    let before = running
-    for (const changes of steps) {
-      await changeConfiguration(shell, before, changes, { signal })
-      before = left
-    }
+    await reconfigureVyos(shellAccess(shell), from, to, signal)
   },
   observe: linuxOs.observe,
   readNeighbours: linuxOs.readNeighbours,
   flushNeighbours: (shell, interfaceNames, options) => linuxOs.flushNeighbours(asRoot(shell), interfaceNames, options),
+}
+
+/** What {@link vyosOs.reconfigure} does. */
+export async function reconfigureVyos(
+  vyos: VyosAccess,
+  from: NetworkConfig,
+  to: NetworkConfig,
+  signal?: AbortSignal,
+): Promise<void> {
+  const { train } = await vyos.readVersion(signal)
+  const { removed, added } = networkChange(from, to)
+  const [going, coming] = [renderNetworkConfig(removed, train), renderNetworkConfig(added, train)]
+  await requireDevices(
+    vyos,
+    { ...coming, devices: coming.devices.filter((name) => !going.devices.includes(name)) },
+    signal,
+  )
+  const running = await vyos.readConfiguration(signal)
+  const staying = new Set(renderNetworkConfig(to, train).present.map(({ path }) => keyOf(path)))
+  const present = going.present.filter(({ path }) => !staying.has(keyOf(path)))
+  const removals = planRemoval(running, { ...going, present })
+  const left = running.filter((path) => !removals.some((removal) => startsWith(path, removal.path)))
+  const additions = planChange(left, coming)
+  // Within one transaction what goes must not come again below the same node: success is told by what is there after.
+  const clash = additions.some(({ path }) => removals.some((removal) => startsWith(path, removal.path)))
+  const steps = clash ? [removals, additions] : [[...removals, ...additions]]
+  let before = running
+  for (const changes of steps) {
+    await vyos.changeConfiguration(before, changes, { signal })
+    before = left
+  }
 }
 
 /** VyOS's user may look at the kernel, and needs sudo to change it. */

@@ -26,6 +26,8 @@ export interface OpenGuestOptions {
 export interface OpenedGuest {
   readonly shell: Shell
   readonly via: 'console' | 'ssh'
+  /** A shell that no configuration of the guest's network can cut; opened when it is first asked for. */
+  console(): Promise<Shell>
   /** Never rejects. */
   close(): Promise<void>
 }
@@ -50,10 +52,33 @@ export async function openGuestShell(
   try {
     const given = signal === undefined ? [] : [signal]
     const limit = via === 'auto' ? [AbortSignal.timeout(autoLimitMs)] : []
-    return await openSsh(vm, host, AbortSignal.any([...given, ...limit]))
+    const overSsh = await openSsh(vm, host, AbortSignal.any([...given, ...limit]))
+    return withConsole(overSsh, () => openConsole(connection, vm, signal))
   } catch (error) {
     if (via === 'ssh' || !isVmrError(error) || neverIgnored.has(error.code)) throw error
     return openConsole(connection, vm, signal)
+  }
+}
+
+function withConsole(
+  { shell, close }: Pick<OpenedGuest, 'shell' | 'close'>,
+  openIt: () => Promise<OpenedGuest>,
+): OpenedGuest {
+  let opened: Promise<OpenedGuest> | undefined
+  return {
+    shell,
+    via: 'ssh',
+    console: async () => {
+      opened ??= openIt()
+      return (await opened).shell
+    },
+    close: async () => {
+      await close()
+      await opened?.then(
+        (console) => console.close(),
+        () => undefined,
+      )
+    },
   }
 }
 
@@ -71,6 +96,7 @@ async function openConsole(
   return {
     shell,
     via: 'console',
+    console: async () => shell,
     close: async () => {
       await shell.close()
       await session.close()
@@ -78,7 +104,11 @@ async function openConsole(
   }
 }
 
-async function openSsh(vm: Vm, host: string | undefined, signal: AbortSignal | undefined): Promise<OpenedGuest> {
+async function openSsh(
+  vm: Vm,
+  host: string | undefined,
+  signal: AbortSignal | undefined,
+): Promise<Pick<OpenedGuest, 'shell' | 'close'>> {
   const { name } = vm.domain
   const hostKeys = await pinnedHostKeys(name)
   if (hostKeys.length === 0)
@@ -107,7 +137,6 @@ async function openSsh(vm: Vm, host: string | undefined, signal: AbortSignal | u
   const shell = sshShell(connected)
   return {
     shell,
-    via: 'ssh',
     close: async () => {
       await shell.close()
       await connected.close()
