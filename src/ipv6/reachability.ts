@@ -1,8 +1,9 @@
 import { VmrError } from '../errors/vmr-error.ts'
 import { normalizeAddress } from '../os/address-text.ts'
 import type { ObservedNeighbour } from '../os/os.ts'
-import type { RunResult } from '../shell/shell.ts'
+import type { RunResult, Shell } from '../shell/shell.ts'
 import type { Machine } from '../testbed/machine.ts'
+import { inOneTrip } from './one-trip.ts'
 import { runTogether } from './run-together.ts'
 
 export type Family = 'ipv4' | 'ipv6'
@@ -84,16 +85,33 @@ export async function probeReachability({ from, to, ...options }: ReachabilityRe
  */
 export async function probeTogether(probes: readonly Probe[], options: ProbeOptions): Promise<readonly Reachability[]> {
   const { family, signal } = options
-  await forgetNeighbours(probes, options)
-  const pings = await pingAll(probes, options)
+  const flush = flushOf(probes, options)
   const machines = distinct(probes.flatMap(({ from, to }) => [from.machine, to.machine]))
-  const neighbours = new Map(
-    await Promise.all(
-      machines.map(async ({ shell, os }) => [shell, await os.readNeighbours(shell, withSignal(signal))] as const),
-    ),
+  const senders = distinct(probes.map(({ from }) => from.machine))
+  const isSender = ({ shell }: Machine) => senders.some((each) => each.shell === shell)
+  const between = (options.between ?? []).map(({ machine }) => machine)
+  // The probing sides go last: between their flush and their first packet nothing of it shall be learnt again from what
+  // the others still send.
+  await Promise.all(distinct([...machines, ...between]).flatMap((each) => (isSender(each) ? [] : [flush(each)])))
+  await Promise.all(senders.flatMap((each) => (isGuest(each) ? [] : [flush(each)])))
+  const sent = await Promise.all(
+    senders.map((machine) => {
+      const own = probes.filter(({ from }) => from.machine.shell === machine.shell)
+      return isGuest(machine) ? sendInOneTrip(machine, own, flush, options) : send(machine, own, options)
+    }),
   )
-  return probes.map(({ from, to }, index): Reachability => {
-    const ping = pings[index]
+  const pings = new Map(sent.flatMap(({ answers }) => answers))
+  const neighbours = new Map(
+    sent.flatMap(({ machine, known }) => (known === undefined ? [] : [[machine.shell, known]])),
+  )
+  await Promise.all(
+    machines.map(async ({ shell, os }) => {
+      if (!neighbours.has(shell)) neighbours.set(shell, await os.readNeighbours(shell, withSignal(signal)))
+    }),
+  )
+  return probes.map((probe): Reachability => {
+    const { from, to } = probe
+    const ping = pings.get(probe)
     if (ping === undefined) throw new RangeError('a probe has no answer')
     return {
       family,
@@ -113,54 +131,78 @@ function distinct(machines: readonly Machine[]): readonly Machine[] {
   return [...new Map(machines.map((machine) => [machine.shell, machine])).values()]
 }
 
-/**
- * The probing sides go last: between their flush and their first packet nothing of it shall be learnt again from what
- * the others still send.
- */
-async function forgetNeighbours(
+/** Forgets what a machine knows on the links of these probes. */
+function flushOf(
   probes: readonly Probe[],
   { between = [], signal }: Omit<ProbeOptions, 'family'>,
-): Promise<void> {
+): (machine: Machine, shell?: Shell) => Promise<void> {
   const all = [...probes.flatMap(({ from, to }) => [from, to]), ...between]
-  const probing = distinct(probes.map(({ from }) => from.machine))
-  const probed = distinct(all.map(({ machine }) => machine)).filter(
-    ({ shell }) => !probing.some((each) => each.shell === shell),
-  )
-  const flush = (machine: Machine) => {
-    const names = all.filter((each) => each.machine.shell === machine.shell).map(({ interfaceName }) => interfaceName)
-    return machine.os.flushNeighbours(machine.shell, [...new Set(names)], withSignal(signal))
+  return ({ os, shell: own }, shell = own) => {
+    const names = all.filter(({ machine }) => machine.shell === own).map(({ interfaceName }) => interfaceName)
+    return os.flushNeighbours(shell, [...new Set(names)], withSignal(signal))
   }
-  await Promise.all(probed.map(flush))
-  await Promise.all(probing.map(flush))
 }
 
 type Ping = Pick<Reachability, 'reachable' | 'sent' | 'received' | 'rttMs' | 'failure'>
 
-/** In the order of the probes; each machine sends all of its own at once. */
-async function pingAll(probes: readonly Probe[], options: ProbeOptions): Promise<readonly Ping[]> {
-  const senders = distinct(probes.map(({ from }) => from.machine))
-  const answers = await Promise.all(
-    senders.map(async (machine) => {
-      const own = probes.filter(({ from }) => from.machine.shell === machine.shell)
-      const first = await pingTogether(
-        machine,
-        own.map(({ to }) => to.address),
-        options,
-      )
-      return Promise.all(
-        own.map(async (probe, index) => [probe, await pingUntilCertain(probe, options, first[index])] as const),
-      )
-    }),
+/** What one machine sent, all at once. */
+interface Sent {
+  readonly machine: Machine
+  readonly answers: readonly (readonly [Probe, Ping])[]
+  /** Its neighbours right after, where they have been read already. */
+  readonly known?: readonly ObservedNeighbour[]
+}
+
+function isGuest({ os }: Machine): boolean {
+  return os.kind === 'vyos'
+}
+
+async function send(machine: Machine, own: readonly Probe[], options: ProbeOptions): Promise<Sent> {
+  return { machine, answers: await certain(own, await pingTogether(machine, own, options), options) }
+}
+
+/** On a guest's console every command costs a round trip: here flush, pings and what is known then share one. */
+async function sendInOneTrip(
+  machine: Machine,
+  own: readonly Probe[],
+  flush: ReturnType<typeof flushOf>,
+  options: ProbeOptions,
+): Promise<Sent> {
+  const signal = withSignal(options.signal)
+  const [, first, known] = await inOneTrip(
+    machine.shell,
+    (shell) =>
+      Promise.all([
+        flush(machine, shell),
+        pingTogether({ ...machine, shell }, own, options),
+        machine.os.readNeighbours(shell, signal),
+      ]),
+    { timeoutMs: probeSeconds * 1000 + commandSlackMs, ...signal },
   )
-  const byProbe = new Map(answers.flat())
-  return probes.flatMap((probe) => byProbe.get(probe) ?? [])
+  const answers = await certain(own, first, options)
+  const wentOn = answers.some(([, { sent }], index) => {
+    const said = first[index]
+    return said === undefined || sent !== parsePing(said).sent
+  })
+  return { machine, answers, ...(wentOn ? {} : { known }) }
+}
+
+function certain(
+  own: readonly Probe[],
+  first: readonly RunResult[],
+  options: ProbeOptions,
+): Promise<(readonly [Probe, Ping])[]> {
+  return Promise.all(
+    own.map(async (probe, index) => [probe, await pingUntilCertain(probe, options, first[index])] as const),
+  )
 }
 
 async function pingTogether(
   machine: Machine,
-  addresses: readonly string[],
+  own: readonly Probe[],
   { family, signal }: ProbeOptions,
 ): Promise<readonly RunResult[]> {
+  const addresses = own.map(({ to }) => to.address)
   const options = { timeoutMs: probeSeconds * 1000 + commandSlackMs, ...withSignal(signal) }
   const [only, ...more] = addresses
   if (only !== undefined && more.length === 0) return [await machine.shell.run(pingArgv(only, family), options)]
@@ -175,15 +217,11 @@ async function pingTogether(
   return outputs.map((said) => ({ stdout: said, stderr: said, exitCode: 0, durationMs }))
 }
 
-async function pingUntilCertain(
-  { from, to }: Probe,
-  options: ProbeOptions,
-  first: RunResult | undefined,
-): Promise<Ping> {
+async function pingUntilCertain(probe: Probe, options: ProbeOptions, first: RunResult | undefined): Promise<Ping> {
+  const { from, to } = probe
   let sent = 0
   for (let attempt = 1; ; attempt++) {
-    const [next] =
-      attempt === 1 && first !== undefined ? [first] : await pingTogether(from.machine, [to.address], options)
+    const [next] = attempt === 1 && first !== undefined ? [first] : await pingTogether(from.machine, [probe], options)
     if (next === undefined) throw new RangeError('ping has no result')
     const { received, rttMs, ...counted } = parsePing(next)
     sent += counted.sent
