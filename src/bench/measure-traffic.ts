@@ -11,7 +11,7 @@ import type { Machine } from '../testbed/machine.ts'
 import type { Bench } from './bench.ts'
 import { type CaseDirection, reversed } from './cases/bench-case.ts'
 import { measureThroughput, readToolVersion, startThroughputServer } from './iperf/measure.ts'
-import type { ThroughputRequest, ThroughputSample, ThroughputTool } from './iperf/throughput.ts'
+import type { ThroughputRequest, ThroughputSample, ThroughputServer, ThroughputTool } from './iperf/throughput.ts'
 import { parseLatency, startLatency } from './load-latency.ts'
 import type { ThroughputSettings, ZeroLossSettings } from './matrix.ts'
 import type { Visit } from './plan.ts'
@@ -205,9 +205,9 @@ function flowOf(
 async function withServers(
   { tool }: Pick<ThroughputSettings, 'tool'>,
   flows: readonly Flow[],
-  task: (servers: readonly (RunningCommand | undefined)[]) => Promise<void>,
+  task: (servers: readonly (ThroughputServer | undefined)[]) => Promise<void>,
 ): Promise<void> {
-  const servers: (RunningCommand | undefined)[] = []
+  const servers: (ThroughputServer | undefined)[] = []
   try {
     for (const { request } of flows) servers.push(await startThroughputServer(tool, request))
     await task(servers)
@@ -223,7 +223,7 @@ async function measureOnce(
   bench: Bench,
   settings: ThroughputSettings,
   flows: readonly Flow[],
-  { servers, before }: { readonly servers: readonly (RunningCommand | undefined)[]; readonly before: Snapshot },
+  { servers, before }: { readonly servers: readonly (ThroughputServer | undefined)[]; readonly before: Snapshot },
 ): Promise<{ readonly samples: readonly MeasuredSample[]; readonly after: Snapshot }> {
   const startedAt = new Date().toISOString()
   const [first] = flows

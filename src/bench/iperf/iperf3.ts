@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { VmrError } from '../../errors/vmr-error.ts'
-import type { RunningCommand } from '../../shell/shell.ts'
+import { startGuestServer } from './guest-server.ts'
 import {
   connectTimeoutMs,
   familyFlag,
@@ -9,6 +9,7 @@ import {
   startServer,
   type ThroughputRequest,
   type ThroughputSample,
+  type ThroughputServer,
 } from './throughput.ts'
 
 const defaultPort = 5201
@@ -42,9 +43,10 @@ const reportSchema = z.object({
  *
  * @throws VmrError MEASUREMENT_FAILED with iperf3's own words, as on a port in use.
  */
-export function startIperf3Server(request: ThroughputRequest): Promise<RunningCommand> {
+export function startIperf3Server(request: ThroughputRequest): Promise<ThroughputServer> {
   const { receiver, signal, port = defaultPort } = request
-  return startServer({ machine: receiver.machine, argv: iperf3ServerArgv(request), port, signal })
+  const command = { machine: receiver.machine, argv: iperf3ServerArgv(request), port, signal }
+  return receiver.machine.os.kind === 'vyos' ? startGuestServer(command) : startServer(command)
 }
 
 /**
@@ -58,7 +60,7 @@ export function startIperf3Server(request: ThroughputRequest): Promise<RunningCo
  */
 export async function measureWithIperf3(
   request: ThroughputRequest,
-  running?: RunningCommand,
+  running?: ThroughputServer,
 ): Promise<ThroughputSample> {
   const { sender, receiver, signal, port = defaultPort } = request
   const server = running ?? (await startIperf3Server(request))

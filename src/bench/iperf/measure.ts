@@ -1,9 +1,8 @@
 import { VmrError } from '../../errors/vmr-error.ts'
-import type { RunningCommand } from '../../shell/shell.ts'
 import type { Machine } from '../../testbed/machine.ts'
 import { measureWithIperf2 } from './iperf2.ts'
 import { measureWithIperf3, startIperf3Server } from './iperf3.ts'
-import type { ThroughputRequest, ThroughputSample, ThroughputTool } from './throughput.ts'
+import type { ThroughputRequest, ThroughputSample, ThroughputServer, ThroughputTool } from './throughput.ts'
 
 /**
  * A server for several measurements that follow each other; undefined for iperf 2, whose server tells its figure only
@@ -12,7 +11,7 @@ import type { ThroughputRequest, ThroughputSample, ThroughputTool } from './thro
 export async function startThroughputServer(
   tool: ThroughputTool,
   request: ThroughputRequest,
-): Promise<RunningCommand | undefined> {
+): Promise<ThroughputServer | undefined> {
   return tool === 'iperf3' ? startIperf3Server(request) : undefined
 }
 
@@ -20,7 +19,7 @@ export async function startThroughputServer(
 export function measureThroughput(
   tool: ThroughputTool,
   request: ThroughputRequest,
-  server?: RunningCommand,
+  server?: ThroughputServer,
 ): Promise<ThroughputSample> {
   return tool === 'iperf3' ? measureWithIperf3(request, server) : measureWithIperf2(request)
 }

@@ -54,7 +54,8 @@ export interface ThroughputSample {
 
 /** Time for what is not measuring: the guest's console, connecting, exchanging results. */
 const slackMs = 20_000
-const serverReadyMs = 20_000
+/** What a server may take until it listens. */
+export const serverReadyMs = 20_000
 export const connectTimeoutMs = 5_000
 
 interface ClientCommand {
@@ -93,6 +94,11 @@ export async function runClient(command: ClientCommand): Promise<RunResult> {
   }
 }
 
+/** A server for measurements that follow each other. */
+export interface ThroughputServer {
+  stop(): Promise<unknown>
+}
+
 export interface ServerCommand {
   readonly machine: Machine
   readonly argv: readonly string[]
@@ -128,10 +134,15 @@ export async function startServer({ machine, argv, port, signal }: ServerCommand
     limit.aborted
       ? `the ${argv[0]} server on ${machine.name} did not listen on port ${port} within ${serverReadyMs / 1000} s`
       : `the ${argv[0]} server on ${machine.name} ended before it listened on port ${port}: ${words}`,
-    /in use/i.test(words)
-      ? { hint: `Another program on ${machine.name} has the port: end it, or measure on another port.` }
-      : {},
+    portHint(machine, words),
   )
+}
+
+/** What to do about a server that does not start, by its own words. */
+export function portHint({ name }: Pick<Machine, 'name'>, words: string): { readonly hint?: string } {
+  return /in use/i.test(words)
+    ? { hint: `Another program on ${name} has the port: end it, or measure on another port.` }
+    : {}
 }
 
 /** The last lines of what a tool said, short enough for a message. */

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
+import { startGuestServer } from '../../../src/bench/iperf/guest-server.ts'
 import { measureThroughput, readToolVersion } from '../../../src/bench/iperf/measure.ts'
 import { startServer, type ThroughputRequest, throughputTools } from '../../../src/bench/iperf/throughput.ts'
 import { wireLimitBitsPerSecond } from '../../../src/bench/wire-limit.ts'
@@ -47,6 +48,34 @@ describe('throughput between two PCs on a wire of 100 Mbit/s', function () {
     }
     return { machine: { ...machine, shell }, end: () => Promise.all(started.map((command) => command.stop())) }
   }
+
+  it('measures again and again with one server as a guest runs it: one command each to start and to end it', async () => {
+    const commands: string[] = []
+    const shell: Machine['shell'] = {
+      ...pcs.b.shell,
+      run: (argv, options) => {
+        commands.push(argv.join(' '))
+        return pcs.b.shell.run(argv, options)
+      },
+    }
+    const argv = ['iperf3', '-s', '-B', addresses.b.ipv4, '-p', '5201', '--forceflush']
+    const server = await startGuestServer({ machine: { ...pcs.b, shell }, argv, port: 5201 })
+    try {
+      for (const protocol of ['tcp', 'udp'] as const) {
+        const sample = await measureThroughput('iperf3', request('ipv4', { protocol, udpBitsPerSecond: 20e6 }), server)
+        assert.ok(sample.bitsPerSecond > 18e6)
+      }
+      await assert.rejects(startGuestServer({ machine: pcs.b, argv, port: 5201 }), {
+        code: 'MEASUREMENT_FAILED',
+        message: /server on b did not listen on port 5201: .*Address already in use/,
+        hint: /has the port/,
+      })
+    } finally {
+      await server.stop()
+    }
+    assert.equal(commands.length, 2)
+    assert.equal(await leftOver(), '')
+  })
 
   for (const tool of throughputTools) {
     for (const family of ['ipv4', 'ipv6'] as const) {
