@@ -261,6 +261,7 @@ const routeRowSchema = z.object({
   dev: z.string().optional(),
   protocol: z.string().optional(),
   metric: z.number().int().nonnegative().optional(),
+  table: z.coerce.string().optional(),
   pref: z.enum(['low', 'medium', 'high']).optional().catch(undefined),
 })
 const groupsRowSchema = z.object({
@@ -292,7 +293,7 @@ const vlanRowSchema = z.object({
 
 const isUnicast = ({ type }: { readonly type: string }) => !/^(local|broadcast|multicast|anycast)$/.test(type)
 
-function routeState({ type, dst, gateway, dev, protocol, metric, pref }: z.output<typeof routeRowSchema>) {
+function routeState({ type, dst, gateway, dev, protocol, metric, pref, table }: z.output<typeof routeRowSchema>) {
   return {
     type,
     destination: dst,
@@ -300,6 +301,7 @@ function routeState({ type, dst, gateway, dev, protocol, metric, pref }: z.outpu
     ...(dev === undefined ? {} : { link: dev }),
     ...(protocol === undefined ? {} : { protocol }),
     ...(metric === undefined ? {} : { metric }),
+    ...(table === undefined || /^(main|default|local)$/.test(table) ? {} : { table }),
     ...(pref === undefined ? {} : { preference: pref }),
   }
 }

@@ -85,6 +85,8 @@ const routeSchema = z.object({
   link: short.optional(),
   protocol: short.optional(),
   metric: count.optional(),
+  /** Another than the main one: which packets go by it, rules say that are not looked into. */
+  table: short.optional(),
   /** RFC 4191: of a route that came by router advertisement. */
   preference: z.enum(['low', 'medium', 'high']).optional(),
 })
@@ -202,7 +204,11 @@ const pathSchema = z.object({
   large: probeSchema.extend({ bytes: count }).optional(),
   /** Probed once more with every hop watched; only of a path that is lost. */
   trace: z
-    .object({ probe: probeSchema, sightings: z.array(sightingSchema).max(400), unwatched: z.array(short).max(40) })
+    .object({
+      probe: probeSchema,
+      sightings: z.array(sightingSchema).max(400),
+      unwatched: z.array(short).max(40),
+    })
     .optional(),
   /** MAC addresses by which the sender knew the target after the probe. */
   resolvedMac: macSchema.optional(),

@@ -8,9 +8,10 @@ export interface ForeignRouter {
   /** Whom it sends to by that router. */
   readonly other: PathEvidence['to']
   readonly on: string
-  readonly state: MachineState
   readonly route: MachineState['routes']['ipv4'][number]
   readonly gateway: string
+  /** By which it was sent to. */
+  readonly mac: string | undefined
 }
 
 /** The end of a routed path that sends to a router that is not the VM, and is where the exchange ends. */
@@ -28,12 +29,13 @@ export function foreignRouter(situation: Situation): ForeignRouter | undefined {
     const routes = state === undefined ? [] : lookUpRoutes(state, path.family, other.address)
     const route = routes.find(({ gateway }) => gateway !== undefined && !own.has(gateway))
     if (state === undefined || route?.gateway === undefined) continue
-    if (routes.some(({ gateway }) => gateway === undefined || own.has(gateway))) {
-      // Of two that are as good either may be taken: which one was, the frame shows.
-      const hop = path.hops.find(({ machine, link }) => machine === end.machine && link === end.link)
-      const taken = hop === undefined ? [] : (sighting(path, hop, sent)?.destinationMacs ?? [])
-      if (taken.length === 0 || taken.some((mac) => ownMacs.has(mac))) continue
-    }
+    const hop = path.hops.find(({ machine, link }) => machine === end.machine && link === end.link)
+    const taken = hop === undefined ? [] : (sighting(path, hop, sent)?.destinationMacs ?? [])
+    // Of two routes that are as good either may be taken, and which table is, a rule decides: the frame shows it.
+    const isOpen =
+      routes.some(({ gateway }) => gateway === undefined || own.has(gateway)) ||
+      state.routes[path.family].some(({ table }) => table !== undefined)
+    if (isOpen && (taken.length === 0 || taken.some((mac) => ownMacs.has(mac)))) continue
     const frame =
       loss.kind === 'between' || loss.kind === 'unanswered' || loss.kind === 'unsent' ? loss.frame : undefined
     if (frame === undefined || !frames.some((each) => each === frame)) continue
@@ -45,7 +47,10 @@ export function foreignRouter(situation: Situation): ForeignRouter | undefined {
           ? loss.at.segment
           : -1
     if (segment !== (end === path.from ? 0 : path.resolved.length - 1)) continue
-    return { end, other, on: machineName(evidence, end.machine), state, route, gateway: route.gateway }
+    const { gateway } = route
+    const known = state.neighbours.find(({ address, link }) => address === gateway && link === end.link)?.mac
+    const on = machineName(evidence, end.machine)
+    return { end, other, on, route, gateway, mac: taken.find((mac) => !ownMacs.has(mac)) ?? known }
   }
   return undefined
 }

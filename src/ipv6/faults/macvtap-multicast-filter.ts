@@ -88,7 +88,8 @@ export function openingFixes(vmName: string, { nic, macvtap, hop }: FilteredSoli
 export const macvtapMulticastFilter: Fault = {
   id: 'macvtap-multicast-filter',
   title: 'the macvtap’s multicast filter drops the neighbour solicitation',
-  symptom: 'IPv4 works; IPv6 works once the VM spoke first, or while tcpdump runs, or at fe80::, and else not',
+  symptom:
+    'IPv4 works; IPv6 works once the VM spoke first, or while tcpdump runs, or at fe80::, and else not; a session dies midway, since the VM verifies its neighbours from its link-local address, and the entry that the PC has for its other one grows old',
   cause:
     'A macvtap lets in multicast of groups that the host’s own device joined. IPv6 asks for an address by multicast to the group of its last 24 bits; the guest joined that group, and without trustGuestRxFilters nobody tells the host: `virsh update-device` to set it on a running VM says that it is done, and does nothing. ARP is broadcast, which always passes.',
   provenBy: 'the solicitation is seen on the NIC and not on its macvtap, whose filter lacks the group and is not open',

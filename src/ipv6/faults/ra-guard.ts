@@ -14,7 +14,7 @@ export const raGuard: Fault = {
     'A switch or a host with RA guard (RFC 6105) lets router advertisements in only by the ports where it knows a router, and the VM is not at one of those; a filter may drop ICMPv6 type 134 as well.',
   provenBy:
     'the VM has sent advertisements there, the machine would take them in, has none seen, and lacks the route; on a host’s bridge the rule that drops them is shown too',
-  refutedBy: 'one advertisement seen by the machine',
+  refutedBy: 'one advertisement seen by the machine, or a question of its own for a router that the VM never heard',
   verify: 'let type 134 through from the VM, then `ip -6 route` once it has advertised itself again',
   prove(situation) {
     const found = missedAdvertisement(situation)
@@ -22,7 +22,8 @@ export const raGuard: Fault = {
     const { path, evidence } = situation
     const { end, on, towards, guestLink, sent, seen } = found
     const asked = seen.solicitationsSent > 0 && sent.solicitationsSeen > 0
-    if (!asked && sent.advertisementsSent < certainly) return undefined
+    // Whose own question was lost waits for the next advertisement, which may be minutes away.
+    if (!asked && (seen.solicitationsSent > 0 || sent.advertisementsSent < certainly)) return undefined
     const segment = end === path.from ? 0 : path.resolved.length - 1
     const hops = path.hops.filter((hop) => hop.segment === segment && hop.machine === hostKey)
     const [uplink, tap] = segment === 0 ? [hops[0], hops.at(-1)] : [hops.at(-1), hops[0]]

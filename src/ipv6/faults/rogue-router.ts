@@ -14,9 +14,8 @@ export const rogueRouter: Fault = {
   prove(situation) {
     const found = foreignRouter(situation)
     if (found?.route.protocol !== 'ra') return undefined
-    const { end, other, on, gateway, route, state } = found
+    const { end, other, on, gateway, route, mac } = found
     const { evidence } = situation
-    const mac = state.neighbours.find(({ address, link }) => address === gateway && link === end.link)?.mac
     const owners = Object.entries(evidence.machines).flatMap(([key, { links }]) =>
       links.flatMap(({ name, addresses }) =>
         key !== end.machine && addresses.some(({ address }) => address === gateway)

@@ -33,6 +33,26 @@ describe('diagnosis of a VM on host bridges', function () {
     assert.deepEqual(await observedState(lab.vm), before)
   })
 
+  it('finds nothing wrong with tunnels whose packets fit their outer path', async () => {
+    const far = 'remote 2001:db8:dead:cafe::2'
+    await lab.guest(
+      `modprobe ip6_tunnel; ip link add tun0 type ip6tnl mode ipip6 local 2001:db8:dead:cafe::1 ${far} encaplimit 4; ip link set tun0 mtu 1452 up; ip link add tun1 type ip6tnl mode ip6ip6 local 2001:db8:dead:cafe::c3:a57e ${far} encaplimit none; ip link set tun1 mtu 1460 up`,
+    )
+    try {
+      const { diagnosis, evidence } = await lab.diagnose({ family: 'ipv6', direction: 'r1>pc2' })
+      assert.equal(diagnosis.verdict, 'healthy')
+      assert.deepEqual(
+        evidence.paths.flatMap(({ tunnel, large }) => (tunnel === undefined ? [] : [[tunnel.link, large?.received]])),
+        [
+          ['tun0', 1],
+          ['tun1', 1],
+        ],
+      )
+    } finally {
+      await lab.guest('ip link del tun0; ip link del tun1')
+    }
+  })
+
   itNames(() => lab, onBridge)
 
   it('proves by its cure that snooping is the cause, and takes the cure back', async () => {

@@ -43,19 +43,21 @@ export async function makeRouter(lab: DiagnosedVm): Promise<void> {
   )
 }
 
-/** What a machine runs to advertise itself as router on an interface (RFC 4861 section 4.2), so many times. */
-const advertise = (
-  on: string,
-  { times, preference = 0, lifetime = 1800 }: { times: number; preference?: number; lifetime?: number },
-) =>
+/** What a machine runs to send a router solicitation or advertisement (RFC 4861 section 4) by an interface. */
+const sendRouterMessage = (on: string, packed: string, times = 1) =>
   `perl -MSocket=:all -e '
     my ($index, $times) = @ARGV;
     socket(my $socket, AF_INET6, SOCK_RAW, 58) or die $!;
     setsockopt($socket, 41, 18, pack("i", 255)) or die $!;
     setsockopt($socket, 41, 17, pack("I", $index)) or die $!;
     my $everybody = pack_sockaddr_in6(0, inet_pton(AF_INET6, "ff02::1"), $index, 0);
-    for (1 .. $times) { send($socket, pack("CCnCCnNN", 134, 0, 0, 64, ${preference}, ${lifetime}, 0, 0), 0, $everybody) or die $! }
+    for (1 .. $times) { send($socket, pack(${packed}), 0, $everybody) or die $! }
   ' $(cat /sys/class/net/${on}/ifindex) ${times}`
+const solicit = (on: string) => sendRouterMessage(on, '"CCnN", 133, 0, 0, 0')
+const advertise = (
+  on: string,
+  { times = 1, preference = 0, lifetime = 1800 }: { times?: number; preference?: number; lifetime?: number } = {},
+) => sendRouterMessage(on, `"CCnCCnNN", 134, 0, 0, 64, ${preference}, ${lifetime}, 0, 0`, times)
 const highPreference = 0x08
 /** RFC 4861 section 4.2: of who is a router no more. */
 const noRouter = 0
@@ -306,15 +308,13 @@ export const onBridge: readonly ProducedFault[] = [
         'ip -6 route del 2001:db8:dead:cafe::/64; ip -6 route add default via 2001:db8:dead:beaf::1 dev eth0; sysctl -qw net.ipv6.conf.eth0.accept_ra=1',
       )
       await lab.host(
-        `sysctl -qw net.ipv6.conf.${bridge}.disable_ipv6=0; for i in $(seq 50); do ip -6 -o addr show dev ${bridge} | grep -v tentative | grep -q fe80 && break; sleep 0.1; done; ${advertise(bridge, { times: 1, preference: highPreference })}`,
+        `sysctl -qw net.ipv6.conf.${bridge}.disable_ipv6=0; for i in $(seq 50); do ip -6 -o addr show dev ${bridge} | grep -v tentative | grep -q fe80 && break; sleep 0.1; done; ${advertise(bridge, { preference: highPreference })}`,
       )
       await lab.pc(1, 'for i in $(seq 50); do ip -6 route show default | grep -q "proto ra" && break; sleep 0.1; done')
     },
     undo: async (lab) => {
       const { bridge } = link(lab)
-      await lab.host(
-        `${advertise(bridge, { times: 1, lifetime: noRouter })}; sysctl -qw net.ipv6.conf.${bridge}.disable_ipv6=1`,
-      )
+      await lab.host(`${advertise(bridge, { lifetime: noRouter })}; sysctl -qw net.ipv6.conf.${bridge}.disable_ipv6=1`)
       await lab.pc(1, 'ip -6 route flush default; ! ip -6 route show default | grep .')
       await makeRouter(lab)
     },
@@ -330,7 +330,7 @@ export const onBridge: readonly ProducedFault[] = [
         1,
         'ip -6 route del 2001:db8:dead:cafe::/64; sysctl -qw net.ipv6.conf.eth0.accept_ra=1; sysctl -qw net.ipv6.conf.eth0.forwarding=1',
       )
-      await lab.guest(advertise('eth0', { times: 1 }))
+      await lab.guest(advertise('eth0'))
     },
     undo: async (lab) => {
       await lab.pc(1, 'sysctl -qw net.ipv6.conf.eth0.forwarding=0; ip -6 route flush default')
@@ -349,6 +349,7 @@ export const onBridge: readonly ProducedFault[] = [
       await lab.host(
         `nft 'add table bridge vmrtest; add chain bridge vmrtest f { type filter hook forward priority 0; }; add rule bridge vmrtest f icmpv6 type nd-router-advert drop'`,
       )
+      await lab.pc(2, solicit('eth0'))
       await lab.guest(advertise('eth1', { times: 3 }))
     },
     undo: async (lab) => {
