@@ -30,6 +30,7 @@ const machine = (
   neighbours: [],
   routes: { ipv4: [], ipv6: [] },
   groups: Object.fromEntries(Object.entries(groups).map(([name, all]) => [name, { link: [...all], ipv6: [] }])),
+  checksumErrors: { ipv4: 0, ipv6: 0 },
   routerMessages: {},
   sysctls: {},
   multicastDatabase: [],

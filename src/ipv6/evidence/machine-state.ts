@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { VmrError } from '../../errors/vmr-error.ts'
 import type { Shell } from '../../shell/shell.ts'
+import { checksumErrorFiles, parseChecksumErrors } from './checksum-errors.ts'
 import type { FirewallChain, LinkState, MachineState, RouterMessages } from './schema.ts'
 
 const addressRowSchema = z.object({
@@ -94,6 +95,7 @@ const sections = [
   'maddress',
   'sysctl',
   'ra',
+  'snmp',
   'mdb',
   'fdb',
   'vlan',
@@ -119,6 +121,7 @@ export function stateArgv(asRoot: readonly string[]): readonly string[] {
     maddress: 'ip -json maddress show',
     sysctl: `cd /proc/sys/net && grep -H . ${sysctls} 2>/dev/null`,
     ra: `cd /proc/net/dev_snmp6 && grep -HE '^Icmp6(In|Out)Type13[34]\\b' -- * 2>/dev/null`,
+    snmp: `cat ${checksumErrorFiles} 2>/dev/null`,
     mdb: 'bridge -json -details mdb show',
     fdb: 'bridge -json fdb show',
     vlan: 'bridge -json vlan show',
@@ -161,8 +164,8 @@ export function parseMachineState(text: string, of: string): MachineState {
     if (section === undefined) continue
     if (failed === undefined) parts.set(section, newline === -1 ? '' : piece.slice(newline + 1))
     else {
-      // Without any match grep fails, and says nothing.
-      if (section !== 'sysctl' && section !== 'ra') {
+      // Without any match grep fails, and says nothing; without IPv6 there are no counters of it.
+      if (section !== 'sysctl' && section !== 'ra' && section !== 'snmp') {
         unread.push(`${section}: ${(parts.get(section) ?? '').trim().slice(0, 200)}`)
         parts.delete(section)
       }
@@ -214,6 +217,7 @@ export function parseMachineState(text: string, of: string): MachineState {
         value.trim().slice(0, 300),
       ]),
     ),
+    checksumErrors: parseChecksumErrors(parts.get('snmp') ?? ''),
     routerMessages: routerMessages(parts.get('ra') ?? ''),
     multicastDatabase: rows('mdb', z.object({ mdb: z.array(mdbRowSchema).default([]) })).flatMap(({ mdb }) =>
       mdb.map(({ dev, port, grp, vid, state }) => ({

@@ -4,6 +4,7 @@ import { runChecked, type Shell } from '../../shell/shell.ts'
 import { exchangeFilter } from '../hop-trace/filter.ts'
 import { sightingsAt } from '../hop-trace/frames.ts'
 import { type TimedFrame, watchLinks } from '../hop-trace/watch.ts'
+import { readChecksumErrors } from './checksum-errors.ts'
 import { readMachineState } from './machine-state.ts'
 import { type Ping, type ProbeResult, pingAll } from './probes.ts'
 import {
@@ -351,6 +352,21 @@ async function traceLost(
   } finally {
     seen = await watch.stop()
   }
+  const errors = new Map(
+    await Promise.all(
+      [...new Set(lost.flatMap(({ from, to }) => [from.machine, to.machine]))].map(async (key) => {
+        const machine = machines.get(key)
+        return [key, machine === undefined ? undefined : await readChecksumErrors(machine.shell, signal)] as const
+      }),
+    ),
+  )
+  const errorsOf = ({ family, from, to }: PlannedPath) =>
+    Object.fromEntries(
+      [from.machine, to.machine].flatMap((key) => {
+        const [now, before] = [errors.get(key)?.[family], states.get(key)?.checksumErrors[family]]
+        return now === undefined || before === undefined ? [] : [[key, Math.max(0, now - before)]]
+      }),
+    )
   return new Map(
     lost.map((path) => [
       path.id,
@@ -363,6 +379,7 @@ async function traceLost(
         unwatched: path.hops.flatMap(({ machine, link, name }) =>
           seen.some((each) => each.machine === machine && each.link === link) ? [] : [name],
         ),
+        checksumErrors: errorsOf(path),
       },
     ]),
   )

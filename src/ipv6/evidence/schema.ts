@@ -119,6 +119,8 @@ const machineStateSchema = z.object({
   routes: z.object({ ipv4: z.array(routeSchema).max(5000), ipv6: z.array(routeSchema).max(5000) }),
   /** Link-layer multicast addresses that each interface lets in, and the groups that it joined. */
   groups: z.record(short, z.object({ link: z.array(short).max(5000), ipv6: z.array(short).max(5000) })),
+  /** ICMP packets thrown away, since the machine is up. */
+  checksumErrors: z.object({ ipv4: count, ipv6: count }).default({ ipv4: 0, ipv6: 0 }),
   /** By interface. */
   routerMessages: z.record(short, routerMessagesSchema).default({}),
   /** Below /proc/sys/net, as `ipv6/conf/eth0/forwarding`. */
@@ -208,6 +210,8 @@ const pathSchema = z.object({
       probe: probeSchema,
       sightings: z.array(sightingSchema).max(400),
       unwatched: z.array(short).max(40),
+      /** By how many each machine's grew since it was asked, in the path's family. */
+      checksumErrors: z.record(short, count).optional(),
     })
     .optional(),
   /** MAC addresses by which the sender knew the target after the probe. */

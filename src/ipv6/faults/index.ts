@@ -8,6 +8,7 @@ import { bridgePortFlag } from './bridge-port-flag.ts'
 import { bridgePortState } from './bridge-port-state.ts'
 import { bridgeSnooping } from './bridge-snooping.ts'
 import { bridgeVlanFilter } from './bridge-vlan-filter.ts'
+import { checksumWrong } from './checksum-wrong.ts'
 import { dadFailed } from './dad-failed.ts'
 import { duplicateAddress } from './duplicate-address.ts'
 import { duplicateMac } from './duplicate-mac.ts'
@@ -67,6 +68,7 @@ export const faults: readonly Fault[] = [
   raGuard,
   reversePathFilter,
   hopLimit,
+  checksumWrong,
   echoIgnored,
   arpOff,
   wrongVlan,

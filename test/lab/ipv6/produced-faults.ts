@@ -144,6 +144,23 @@ export const onBridge: readonly ProducedFault[] = [
       ),
   },
   {
+    title: 'the VM’s membership expires before the querier asks again',
+    expected: 'bridge-snooping',
+    at: /^host .*br1/,
+    selection: inward6,
+    make: (lab) => {
+      const { bridge } = link(lab)
+      const member = `bridge mdb show dev ${bridge} | grep -q "port ${tap(lab)} grp ff02::1:ff00:1"`
+      return lab.host(
+        `sysctl -qw net.ipv6.conf.${bridge}.disable_ipv6=0; for i in $(seq 50); do ip -6 -o addr show dev ${bridge} | grep -v tentative | grep -q fe80 && break; sleep 0.1; done; ip link set ${bridge} type bridge mcast_query_response_interval 10 mcast_membership_interval 300 mcast_startup_query_count 1; ip link set ${bridge} type bridge mcast_snooping 1 mcast_querier 1; for i in $(seq 100); do ${member} && break; sleep 0.1; done; for i in $(seq 100); do ${member} || break; sleep 0.1; done; ! ${member}`,
+      )
+    },
+    undo: (lab) =>
+      lab.host(
+        `ip link set ${link(lab).bridge} type bridge mcast_snooping 0 mcast_querier 0 mcast_query_response_interval 1000 mcast_membership_interval 26000 mcast_startup_query_count 2; sysctl -qw net.ipv6.conf.${link(lab).bridge}.disable_ipv6=1`,
+      ),
+  },
+  {
     title: 'a static entry sends the VM’s frames to the uplink',
     expected: 'bridge-forwarding-entry',
     at: /^host .*br1/,
@@ -420,6 +437,18 @@ export const onBridge: readonly ProducedFault[] = [
         'modprobe ip6_tunnel; ip link add tun0 type ip6tnl mode ipip6 local 2001:db8:dead:cafe::1 remote 2001:db8:dead:cafe::2 encaplimit 4; ip link set tun0 mtu 1476 up',
       ),
     undo: (lab) => lab.guest('ip link del tun0'),
+  },
+  {
+    title: 'what the PC sends has a wrong checksum',
+    expected: 'checksum-wrong',
+    at: /^r1 eth0$/,
+    selection: inward6,
+    make: (lab) =>
+      lab.pc(
+        1,
+        `nft 'add table ip6 vmrtest; add chain ip6 vmrtest o { type filter hook output priority 0; }; add rule ip6 vmrtest o icmpv6 type echo-request icmpv6 checksum set 0x1234'`,
+      ),
+    undo: (lab) => lab.pc(1, 'nft delete table ip6 vmrtest'),
   },
   {
     title: 'the PC’s firewall drops neighbour advertisements',
