@@ -278,12 +278,17 @@ export function createStage(request: StageRequest): Stage {
     return { ...standingVm, mode, domainXml: await connection.domainXml(standingVm.domain, { signal }) }
   }
 
-  async function unconfigure(except: 'nobody' | 'dut'): Promise<void> {
-    const before = configured
+  /** All machines at once, and of each the last first. One that goes takes its configuration with it. */
+  async function unconfigure(goes: (role: Role) => boolean): Promise<void> {
+    const staying = (configured?.configs ?? []).filter(({ role }) => !goes(role)).toReversed()
     configured = undefined
-    // A DUT that goes takes its configuration with it.
-    const all = (before?.configs ?? []).filter(({ role }) => except === 'nobody' || role !== 'dut')
-    for (const { machine, config } of all.toReversed()) await machine.os.unconfigure(machine.shell, config, { signal })
+    const shells = [...new Set(staying.map(({ machine }) => machine.shell))]
+    await allEnded(
+      shells.map(async (shell) => {
+        for (const { machine, config } of staying)
+          if (machine.shell === shell) await machine.os.unconfigure(shell, config, { signal })
+      }),
+    )
   }
 
   /**
@@ -327,13 +332,16 @@ export function createStage(request: StageRequest): Stage {
 
     const stays = dut !== undefined && dut.value.kind === cell.dut
     const farLinks = farVmLinks(cell.case, capabilities)
-    if (!mayStayConfigured(cell, farLinks)) await unconfigure(stays ? 'nobody' : 'dut')
-    for (const [position, farEnd] of farEnds) {
-      if (farLinks.includes(position)) continue
+    const leavingFarEnds = [...farEnds].filter(([position]) => !farLinks.includes(position))
+    if (!mayStayConfigured(cell, farLinks))
+      await unconfigure((role) =>
+        role === 'dut' ? !stays : leavingFarEnds.some(([position]) => position === linkOfRole[role]),
+      )
+    for (const [position] of leavingFarEnds) {
       farEnds.delete(position)
       labIsUp = false
-      await farEnd.close()
     }
+    await allEnded(leavingFarEnds.map(([, farEnd]) => farEnd.close()))
     if (!stays && dut !== undefined) {
       const leaving = dut
       dut = undefined
@@ -504,6 +512,11 @@ export function createStage(request: StageRequest): Stage {
   }
 
   return { enter, clear }
+}
+
+/** Waits for all of them, also when one fails. @throws what the first of those that failed threw. */
+async function allEnded(tasks: readonly Promise<void>[]): Promise<void> {
+  for (const outcome of await Promise.allSettled(tasks)) if (outcome.status === 'rejected') throw outcome.reason
 }
 
 function configsOf(configs: CaseSetup['configs']): readonly { readonly role: Role; readonly config: NetworkConfig }[] {
