@@ -40,6 +40,6 @@ export function cloudInitSeed({ userData, metaData, networkConfig, instanceId, v
 }
 
 /** A VM's name may have underscores, which a host name may not (RFC 1123). */
-function hostName(vmName: string): string {
+export function hostName(vmName: string): string {
   return vmName.replaceAll('_', '-').replace(/-+(?=\.|$)/g, '')
 }

@@ -215,7 +215,7 @@ export function unreadable(file: string, error: unknown): VmrError {
 }
 
 /** The name of the stored image whose disk this file is. */
-function storedName(file: string): string | undefined {
+export function storedName(file: string): string | undefined {
   const name = basename(dirname(file))
   return file === storedDisk(name) ? name : undefined
 }

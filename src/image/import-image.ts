@@ -27,6 +27,8 @@ export interface ImportRequest {
   /** What the file's digest must be, in hexadecimal. */
   readonly sha256?: string | undefined
   readonly signature?: SignatureFiles | undefined
+  /** It was built with cloud-init: its VMs get their first configuration by a seed. */
+  readonly cloudInit?: boolean | undefined
 }
 
 export interface ImportTools {
@@ -55,13 +57,17 @@ export type Installer = (iso: string, disk: string) => Promise<Installed>
 /**
  * Looks at the file, and changes nothing.
  *
- * @throws VmrError NAME_INVALID, IMAGE_EXISTS; IMAGE_NOT_FOUND, IMAGE_INVALID as of inspectDiskImage.
+ * @throws VmrError NAME_INVALID, IMAGE_EXISTS; IMAGE_NOT_FOUND, IMAGE_INVALID as of inspectDiskImage; USAGE for an installer said to have cloud-init.
  */
 export async function planImport(request: ImportRequest, { shell, signal }: ImportTools): Promise<ImportPlan> {
   const file = resolve(request.file)
   const name = checkImageName(request.name ?? nameOfFile(file))
   if ((await listStoredImages()).some((image) => image.name === name)) throw imageExists(name)
   const kind = (await isIsoImage(file)) ? 'installer' : 'disk'
+  if (kind === 'installer' && request.cloudInit === true)
+    throw new VmrError('USAGE', `${file} is an installer, and what VyOS installs has no cloud-init`, {
+      hint: 'Leave --cloud-init out.',
+    })
   if (kind === 'disk') await inspectDiskImage(file, 'qcow2', { allowBackingFile: false, shell, signal })
   return { ...request, file, name, kind, bytes: (await stat(file)).size }
 }
@@ -123,6 +129,7 @@ export async function importImage(
       version: 1,
       name,
       source: { kind, file, ...source, ...(signedBy === undefined ? {} : { signedBy }) },
+      ...(plan.cloudInit === true ? { cloudInit: true as const } : {}),
       ...(installed === undefined ? {} : { release: installed.release }),
       ...stored,
       virtualBytes,

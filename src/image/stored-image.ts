@@ -21,6 +21,8 @@ const manifestSchema = z.strictObject({
     /** By what a signature of it was made that was checked. */
     signedBy: z.string().max(200).optional(),
   }),
+  /** Its first boot takes its configuration from a seed; known from whoever imported it. */
+  cloudInit: z.literal(true).optional(),
   /** As the guest names itself, where vmr has booted it: "VyOS 1.4.1". */
   release: z.string().max(200).optional(),
   bytes: sizeSchema,

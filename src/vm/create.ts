@@ -2,21 +2,27 @@ import { randomUUID } from 'node:crypto'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { LoadedDomainDefinition } from '../config/load-domain-definition.ts'
+import { type NetworkConfig, networkConfigSchema } from '../config/network-config.ts'
 import { vmsDirectory } from '../config/paths.ts'
 import { checkVmName } from '../config/vm-name.ts'
 import { type Accelerator, buildDomainXml, loadDomainSkeleton } from '../domain/domain-xml.ts'
 import type { NicModes } from '../domain/nic-modes.ts'
 import { VmrError } from '../errors/vmr-error.ts'
 import { writeError } from '../errors/write-error.ts'
+import { hostName } from '../image/cloud-init-seed.ts'
+import { storedName } from '../image/disk-image.ts'
 import type { LabImage } from '../image/lab-image.ts'
+import { findStoredImage } from '../image/stored-image.ts'
 import type { Connection, Domain } from '../libvirt/index.ts'
+import { cloudConfig, cloudInitCommands, cloudNetworkConfig, type LoginKey } from '../os/vyos/cloud-init.ts'
+import { trainOf } from '../os/vyos/version.ts'
 import { localShell } from '../shell/local.ts'
 import type { Testbed } from '../testbed/testbed.ts'
 import { prepareUplink } from '../testbed/uplink.ts'
 import type { Journal } from '../undo/journal.ts'
 import { type BootedGuest, bootGuest, firstLine } from './boot.ts'
 import { findDomain } from './find-vm.ts'
-import { type GuestSystem, guestAccess } from './guest-access.ts'
+import { factoryCredentials, type GuestSystem, guestAccess } from './guest-access.ts'
 import { withLibvirt } from './libvirt-failure.ts'
 import { type ResolvedNics, resolveNics } from './resolve-nics.ts'
 import { makeStorage, type PlannedStorage, planStorage } from './storage.ts'
@@ -34,8 +40,20 @@ export interface VmRequest {
   readonly image: LabImage | undefined
   readonly accelerator: Accelerator
   readonly vmrVersion: string
+  /** What it gets at its first boot, beside a host name and its login, if its image has cloud-init. */
+  readonly first?: { readonly network: NetworkConfig; readonly key?: LoginKey | undefined } | undefined
   readonly signal: AbortSignal
 }
+
+/** What a seed configures. */
+interface PlannedSeed {
+  readonly network: NetworkConfig
+  readonly commands: readonly string[]
+  readonly texts: { readonly userData: string; readonly networkConfig: string }
+}
+
+/** Of an image that nobody has said the release of. What a seed says has been the same since 1.2. */
+const usualTrain = '1.4'
 
 /** A VM as it would be defined. */
 export interface PlannedVm {
@@ -45,6 +63,8 @@ export interface PlannedVm {
   readonly nics: ResolvedNics
   readonly storage: PlannedStorage
   readonly os: GuestSystem
+  /** What a seed of vmr's configures at the first boot; undefined without one. */
+  readonly seed: PlannedSeed | undefined
   /** Everything that belongs to this VM alone. */
   readonly directory: string
 }
@@ -77,7 +97,9 @@ export async function planVm(request: VmRequest): Promise<PlannedVm> {
   })
   const uuid = randomUUID()
   const { disks } = definition.definition
+  const seed = await planSeed(request)
   const storage = await planStorage({
+    seed: seed?.texts,
     vmName: name,
     uuid,
     definition: definition.definition,
@@ -106,7 +128,32 @@ export async function planVm(request: VmRequest): Promise<PlannedVm> {
     nics: nics.nics,
     ...(definition.definition.serialLog ? { serialLog: join(directory, 'serial.log') } : {}),
   })
-  return { name, uuid, xml, nics, storage, os: definition.definition.os, directory }
+  return { name, uuid, xml, nics, storage, os: definition.definition.os, seed, directory }
+}
+
+/** The seed for the first boot of an image that has cloud-init, where the definition has none of its own. */
+async function planSeed({ name, definition, first }: VmRequest): Promise<PlannedSeed | undefined> {
+  const { disks, cloudInit, nics, management } = definition.definition
+  const base = disks[0]?.base
+  const stored = base === undefined ? undefined : storedName(base)
+  if (stored === undefined || cloudInit !== undefined) return undefined
+  const image = await findStoredImage(stored)
+  if (image.cloudInit !== true) return undefined
+  const { user, password } = factoryCredentials
+  const network = networkConfigSchema.parse({ ...first?.network, hostName: hostLabel(name) })
+  const train = (image.release === undefined ? undefined : trainOf(image.release)) ?? usualTrain
+  const commands = cloudInitCommands({ network, user, password, key: first?.key }, train)
+  const nicCount = nics.length + (management === undefined ? 0 : 1)
+  return {
+    network,
+    commands,
+    texts: { userData: cloudConfig(commands), networkConfig: cloudNetworkConfig(nicCount) },
+  }
+}
+
+/** RFC 1123: at most 63 of letters, digits and hyphens, none at its ends. */
+function hostLabel(vmName: string): string {
+  return hostName(vmName).replaceAll('.', '-').slice(0, 63).replace(/-+$/, '')
 }
 
 /** Undefined for a definition that names its own kernel, disks or installer. */

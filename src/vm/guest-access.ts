@@ -6,7 +6,7 @@ import type { Credentials } from '../shell/serial/login.ts'
 export type GuestSystem = DomainDefinition['os']
 
 /** The factory login of VyOS and of the lab router, on a console that only this host's root can open. */
-const factoryCredentials: Credentials = { user: 'vyos', password: 'vyos' }
+export const factoryCredentials: Credentials = { user: 'vyos', password: 'vyos' }
 
 /**
  * How long a guest may take from its start to its prompt, many times what it takes on a quiet host. VyOS boots a whole

@@ -40,6 +40,8 @@ export interface StorageRequest {
   readonly definition: DomainDefinition
   /** The VM's own directory. */
   readonly directory: string
+  /** Of a seed that vmr makes, where the definition has none of its own. */
+  readonly seed?: { readonly userData: string; readonly networkConfig: string } | undefined
   readonly shell: Shell
   readonly signal: AbortSignal
 }
@@ -126,9 +128,14 @@ function withSizeHint(error: VmrError): VmrError {
   })
 }
 
-async function planSeed({ definition, directory, uuid, vmName }: StorageRequest): Promise<StorageFile | undefined> {
+async function planSeed(request: StorageRequest): Promise<StorageFile | undefined> {
+  const { definition, directory, uuid, vmName, seed } = request
   const { cloudInit } = definition
-  if (cloudInit === undefined) return undefined
+  const file = join(directory, 'seed.iso')
+  if (cloudInit === undefined) {
+    if (seed === undefined) return undefined
+    return { kind: 'cloud-init seed', file, content: cloudInitSeed({ ...seed, instanceId: uuid, vmName }) }
+  }
   const optional = (path: string | undefined) => (path === undefined ? undefined : readConfigText(path))
   const content = cloudInitSeed({
     userData: await readConfigText(cloudInit.userData),
@@ -137,7 +144,7 @@ async function planSeed({ definition, directory, uuid, vmName }: StorageRequest)
     instanceId: uuid,
     vmName,
   })
-  return { kind: 'cloud-init seed', file: join(directory, 'seed.iso'), content }
+  return { kind: 'cloud-init seed', file, content }
 }
 
 /**

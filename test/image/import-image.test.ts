@@ -81,6 +81,13 @@ describe('The image store', function () {
     assert.deepEqual(await left(), [])
   })
 
+  it('remembers of a disk that it has cloud-init, which no installer’s has', async () => {
+    const { name } = await bring({ file: at('VyOS 1.4.1.qcow2'), cloudInit: true })
+    assert.equal((await findStoredImage(name)).cloudInit, true)
+    const file = await iso()
+    await assert.rejects(bring({ file, cloudInit: true }), { code: 'USAGE', message: /is an installer/ })
+  })
+
   it('takes no disk that stands on another file', async () => {
     const file = at('overlay.qcow2')
     await execa('qemu-img', ['create', '-q', '-f', 'qcow2', '-F', 'qcow2', '-b', at('VyOS 1.4.1.qcow2'), file])

@@ -22,6 +22,7 @@ interface ImageImportOptions {
   readonly sha256?: string | undefined
   readonly signature?: string | undefined
   readonly key?: string | undefined
+  readonly cloudInit?: true | undefined
   readonly diskSize: string
   readonly accel: 'auto' | Accelerator
   readonly connect: string
@@ -38,7 +39,7 @@ export async function imageImport(
     throw new VmrError('USAGE', '--sha256 takes 64 hexadecimal digits', { hint: `sha256sum ${file}` })
   const signature = signatureOf(options)
   const diskBytes = diskSizeOf(options.diskSize)
-  const request = { file, name, sha256, signature }
+  const request = { file, name, sha256, signature, cloudInit: options.cloudInit }
   if (options.dryRun) {
     const plan = await withProgress(terminal, 'looking at it', async (onProgress) => {
       const tools = { shell: localShell, signal, onProgress }

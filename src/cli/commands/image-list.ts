@@ -50,6 +50,7 @@ export function describeImage(image: StoredImage): readonly string[] {
     `  size       ${gibibytes(image.bytes)}, a disk of ${gibibytes(image.virtualBytes)}`,
     `  SHA-256    ${image.sha256}`,
     `  imported   ${image.importedAt}`,
+    ...(image.cloudInit ? ['  first boot configured by cloud-init, from a seed'] : []),
     `  from       ${source.file}${source.kind === 'installer' ? ', installed from it' : ''}`,
     ...(source.kind === 'installer' ? [`             SHA-256 ${source.sha256}`] : []),
     ...(source.signedBy === undefined ? [] : [`  signed by  ${source.signedBy}`]),

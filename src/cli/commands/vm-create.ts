@@ -1,17 +1,21 @@
 import packageJson from '../../../package.json' with { type: 'json' }
 import { loadBootedDefinition } from '../../config/booted-definition.ts'
+import { readConfigText } from '../../config/load-yaml.ts'
 import { withNicOptions } from '../../config/nic-options.ts'
 import { journalDirectory } from '../../config/paths.ts'
 import { checkVmName } from '../../config/vm-name.ts'
 import type { Accelerator } from '../../domain/domain-xml.ts'
 import { findNicMode, loadNicModes } from '../../domain/nic-modes.ts'
 import { isVmrError, VmrError } from '../../errors/vmr-error.ts'
+import { type LoginKey, loginKeyCommands } from '../../os/vyos/cloud-init.ts'
 import { showCommand } from '../../os/vyos/path.ts'
 import { loadTemplate } from '../../os/vyos/template/load-template.ts'
 import { type FilledCommand, fillTemplate, requireNics } from '../../os/vyos/template/template.ts'
-import { applyCommands, vyosOs } from '../../os/vyos/vyos-os.ts'
+import { shellAccess } from '../../os/vyos/vyos-access.ts'
+import { applyCommands, applyVyos } from '../../os/vyos/vyos-os.ts'
 import { serialShell } from '../../shell/serial/serial-shell.ts'
 import type { Shell } from '../../shell/shell.ts'
+import { parseHostKeys } from '../../shell/ssh/host-key.ts'
 import { dutAddresses } from '../../testbed/dut-addresses.ts'
 import { loadTestbed } from '../../testbed/testbed.ts'
 import { openJournal } from '../../undo/journal.ts'
@@ -19,6 +23,7 @@ import { withUndo } from '../../undo/undo-all.ts'
 import { bootOutcome } from '../../vm/boot-outcome.ts'
 import { type CreatedVm, createVm, planVm, vmPurpose } from '../../vm/create.ts'
 import { undoExecutors } from '../../vm/domain-undo.ts'
+import { factoryCredentials } from '../../vm/guest-access.ts'
 import { withConnection } from '../../vm/host.ts'
 import { chooseAccelerator, prepareGuest } from '../../vm/prepare-guest.ts'
 import { pinHostKeys } from '../../vm/ssh/host-keys.ts'
@@ -39,6 +44,8 @@ interface VmCreateOptions {
   readonly connect: string
   readonly dryRun?: true | undefined
   readonly template?: string | undefined
+  /** File of a public key. */
+  readonly sshKey?: string | undefined
   /** `variable=value` for the template. */
   readonly set?: readonly string[] | undefined
   /** False leaves the guest as it booted. */
@@ -57,6 +64,8 @@ export async function vmCreate(
   const definition = { ...loaded, definition: withNicOptions(loaded.definition, options.nicOption ?? []) }
   const template = await filledTemplate(options)
   const testbed = await loadTestbed(options.testbed)
+  const key = options.sshKey === undefined ? undefined : await readLoginKey(options.sshKey)
+  const addressesOf = (nics: number) => dutAddresses(options.addresses ? testbed : { ...testbed, links: [] }, nics)
   const outcome = await withProgress(terminal, name, async (report) => {
     const preparing = { requested: options.accel, signal, onProgress: report }
     const { image, accelerator, reason } =
@@ -73,6 +82,7 @@ export async function vmCreate(
       image,
       accelerator,
       vmrVersion: packageJson.version,
+      first: { network: addressesOf(definition.definition.nics.length), key },
       signal,
     })
     if (template !== undefined) requireNics(template.file, template.commands, plan.nics.nics.length)
@@ -91,18 +101,25 @@ export async function vmCreate(
             report(`applying ${template.file}`)
             await applyCommands(guest, template.commands, signal)
           }
-          if (options.addresses) {
-            report('giving the guest its addresses')
-            await vyosOs.configure(guest, dutAddresses(testbed, plan.nics.nics.length), { signal })
-          }
-          if (options.addresses || template !== undefined) {
+          if (options.addresses || plan.seed !== undefined)
+            report(
+              plan.seed === undefined ? 'giving the guest its addresses' : 'reading what cloud-init made of its seed',
+            )
+          const network = plan.seed?.network ?? (options.addresses ? addressesOf(plan.nics.nics.length) : undefined)
+          const sent = [
+            ...(network === undefined ? [] : await applyVyos(shellAccess(guest), network, { signal })),
+            ...(key === undefined
+              ? []
+              : await applyCommands(guest, loginKeyCommands(factoryCredentials.user, key), signal)),
+          ]
+          if (options.addresses || plan.seed !== undefined || key !== undefined || template !== undefined) {
             report('reading its SSH host keys')
             await pinIfThere(made, guest, signal)
           }
           await guest.close()
           await made.session.close()
           await journal.keep()
-          return { ...made, boot }
+          return { ...made, boot, sent }
         })
       },
       signal,
@@ -110,12 +127,16 @@ export async function vmCreate(
     return { plan, created, accelerator, reason }
   })
   const { plan, created, accelerator, reason } = outcome
+  const { seed } = plan
+  const seeded = seed && {
+    seed: { commands: seed.commands.map(withoutPassword), sent: created?.sent.map(showCommand) ?? [] },
+  }
   const shown = template && { template: { file: template.file, commands: template.commands.map(showCommand) } }
   if (created === undefined) {
-    if (options.json) terminal.json<'vm create'>({ name, xml: plan.xml, ...shown })
+    if (options.json) terminal.json<'vm create'>({ name, xml: plan.xml, ...shown, ...seeded })
     else {
       terminal.result(plan.xml)
-      for (const line of shown?.template.commands ?? []) terminal.notice(line)
+      for (const line of [...(seeded?.seed.commands ?? []), ...(shown?.template.commands ?? [])]) terminal.notice(line)
     }
     return undefined
   }
@@ -136,15 +157,35 @@ export async function vmCreate(
       retried: created.retried,
       boot: created.boot,
       ...shown,
+      ...seeded,
     })
   else {
     terminal.result(`${name} runs (${plan.os === 'vyos' ? 'VyOS' : 'lab router, not VyOS'}; ${accelerator}: ${reason})`)
     for (const nic of nics) terminal.result(`  ${nic.name}  ${nic.mode} on ${nic.uplink ?? 'nothing'}  ${nic.mac}`)
     if (shown !== undefined)
       terminal.result(`  ${shown.template.file}: ${shown.template.commands.length} commands, committed and saved`)
+    if (seeded !== undefined)
+      terminal.result(
+        `  first configuration by cloud-init: ${seeded.seed.commands.length} commands; ${seeded.seed.sent.length} of what they say had to be set over its console`,
+      )
     terminal.result(`  console ready after ${readyAfterSeconds} s${created.retried ? ', at the second try' : ''}`)
   }
   return reportBoot(terminal, name, created.boot)
+}
+
+/** As {@link showCommand}, for a line of a seed. */
+function withoutPassword(line: string): string {
+  return line.replace(/(password) '.*'$/, "$1 '********'")
+}
+
+/** @throws VmrError CONFIG_NOT_FOUND, CONFIG_INVALID for a file that holds no public key. */
+async function readLoginKey(file: string): Promise<LoginKey> {
+  const [key] = parseHostKeys(await readConfigText(file), 0)
+  if (key === undefined)
+    throw new VmrError('CONFIG_INVALID', `${file} holds no public key of SSH`, {
+      hint: 'Name the file that ends in .pub: --ssh-key ~/.ssh/id_ed25519.pub',
+    })
+  return key
 }
 
 interface FilledTemplate {

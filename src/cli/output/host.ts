@@ -43,6 +43,7 @@ const storedImage = z.object({
     sha256: z.string(),
     signedBy: z.string().optional().describe('the key of a signature that was checked'),
   }),
+  cloudInit: z.literal(true).optional().describe('it was built with cloud-init'),
   release: z.string().optional().describe('as the guest names itself, if vmr has booted it'),
   bytes: z.number(),
   virtualBytes: z.number().describe('size of the disk as a guest sees it'),

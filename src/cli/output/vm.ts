@@ -23,6 +23,13 @@ const rates = z.object({
   dropsPerSecond: z.number(),
 })
 
+const seed = z
+  .object({
+    commands: list(z.string()).describe('that the seed has for cloud-init, without passwords'),
+    sent: list(z.string()).describe('what was not so after the first boot, and was set over the console'),
+  })
+  .describe('of an image with cloud-init')
+
 const boot = z.object({
   state: z.enum(bootStates).describe('where the guest stands on its way to its login prompt'),
   configuration: z.enum(['loaded', 'failed']).optional().describe('of its boot; absent: nobody can tell'),
@@ -66,8 +73,11 @@ export const vmOutputs = {
       retried: z.boolean().describe('the first boot hung'),
       boot,
       template: template.optional(),
+      seed: seed.optional(),
     }),
-    z.object({ name, xml: z.string(), template: template.optional() }).describe('with --dry-run'),
+    z
+      .object({ name, xml: z.string(), template: template.optional(), seed: seed.optional() })
+      .describe('with --dry-run'),
   ]),
   'vm start': z.union([
     z.object({ name, started: z.literal(true), readyAfterSeconds: seconds, retried: z.boolean(), boot }),

@@ -10,6 +10,7 @@ export function imageCommands(program: Command) {
     .option('--sha256 <digest>', 'what the SHA-256 of the file must be')
     .option('--signature <file>', 'a detached signature of the file: minisign’s, or OpenPGP’s')
     .option('--key <file>', 'the public key that the signature must be of')
+    .option('--cloud-init', 'the qcow2 was built with cloud-init: its VMs get their first configuration by a seed')
     .option('--disk-size <size>', 'size of the disk that an ISO is installed on', '10 GiB')
     .addOption(acceleratorOption())
     .addOption(connectOption())

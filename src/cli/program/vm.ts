@@ -30,6 +30,7 @@ export function vmCommands(program: Command) {
       (value, before: readonly string[] = []) => [...before, value],
     )
     .option('--no-addresses', 'leave the guest without the addresses that the testbed has for it')
+    .option('--ssh-key <file>', 'a public key that its user may log in with by SSH')
     .option('--dry-run', 'print the domain XML and change nothing')
     .addHelpText(
       'after',

@@ -17,6 +17,11 @@ const trainsByName: Readonly<Record<string, VyosTrain>> = {
   current: '1.5',
 }
 
+/** The train of a release as a guest names it: "VyOS 1.4.1". */
+export function trainOf(name: string): VyosTrain | undefined {
+  return /^VyOS (1\.[2-5])(?!\d)/.exec(name)?.[1] as VyosTrain | undefined
+}
+
 /** Reads what `show version` prints. @throws VmrError GUEST_NOT_READY for a guest that is no VyOS, or one of a train that vmr does not know. */
 export function parseVyosVersion(output: string): VyosVersion {
   const name = /^Version:[ \t]+(VyOS [^\r\n]{1,100})$/m.exec(output)?.[1]?.trimEnd()
@@ -30,8 +35,7 @@ export function parseVyosVersion(output: string): VyosVersion {
       },
     )
   }
-  const numbered = /^VyOS (1\.[2-5])(?!\d)/.exec(name)?.[1]
-  const train = (numbered as VyosTrain | undefined) ?? trainsByName[release ?? '']
+  const train = trainOf(name) ?? trainsByName[release ?? '']
   if (train === undefined) {
     throw new VmrError('GUEST_NOT_READY', `${name} is of a release that vmr does not know`, {
       hint: 'VyOS 1.2, 1.3, 1.4 and 1.5 are supported.',
