@@ -318,8 +318,7 @@ function betweenFarEnds(meetings: readonly Meeting[], request: TopologyRequest):
       }
       const prefix =
         near.farHolder.state.addresses.find(({ address }) => address === near.farAddress)?.prefixLength ?? 0
-      if (contains(near.farAddress, prefix, family, far.farAddress)) {
-        if (near.guestHolder.link !== far.guestHolder.link) return []
+      if (contains(near.farAddress, prefix, family, far.farAddress) && near.guestHolder.link === far.guestHolder.link) {
         // What a bridge passes on is not seen on the bridge itself.
         const ports = (hops: readonly PathHop[]) =>
           hops.filter(({ machine, link }) => machine !== guestKey || link !== near.guestHolder.link)
@@ -341,13 +340,22 @@ function betweenFarEnds(meetings: readonly Meeting[], request: TopologyRequest):
       const byGuest = (route: typeof there) =>
         route?.gateway !== undefined && guestAddresses.has(normalizeAddress(route.gateway))
       if (!byGuest(there) && !byGuest(back)) return []
+      // Who takes the other end for a neighbour asks for it, and not for a router.
+      const hasNoRouter = (route: typeof there, link: string) =>
+        route?.type === 'unicast' && route.gateway === undefined && route.link === link
       return [
         {
           ...common,
           routed: true,
           resolved: [
-            { from: near.farAddress, to: there?.gateway ?? near.guestAddress },
-            { from: back?.gateway ?? far.guestAddress, to: far.farAddress },
+            {
+              from: near.farAddress,
+              to: hasNoRouter(there, near.farHolder.link) ? far.farAddress : (there?.gateway ?? near.guestAddress),
+            },
+            {
+              from: hasNoRouter(back, far.farHolder.link) ? near.farAddress : (back?.gateway ?? far.guestAddress),
+              to: far.farAddress,
+            },
           ],
           hops: [...first, ...towards(far, 1, request).toReversed()],
         },

@@ -28,6 +28,7 @@ import { neighbourFixed } from './neighbour-fixed.ts'
 import { neighbourStale } from './neighbour-stale.ts'
 import { notOnOneBridge } from './not-on-one-bridge.ts'
 import { pathMtu } from './path-mtu.ts'
+import { prefixTooWide } from './prefix-too-wide.ts'
 import { raGuard } from './ra-guard.ts'
 import { reversePathFilter } from './reverse-path-filter.ts'
 import { rogueRouter } from './rogue-router.ts'
@@ -63,6 +64,7 @@ export const faults: readonly Fault[] = [
   forwardingOff,
   routeMissing,
   routeElsewhere,
+  prefixTooWide,
   rogueRouter,
   acceptRaForwarding,
   raGuard,

@@ -317,6 +317,32 @@ export const onBridge: readonly ProducedFault[] = [
     undo: makeRouter,
   },
   {
+    title: 'the near PC has its address with a prefix of 48 bits, in which the other network is',
+    expected: 'prefix-too-wide',
+    at: /^pc1 eth0/,
+    selection: through6,
+    make: (lab) =>
+      lab.pc(
+        1,
+        'ip -6 route del 2001:db8:dead:cafe::/64; ip addr del 2001:db8:dead:beaf::2/64 dev eth0; ip addr add 2001:db8:dead:beaf::2/48 dev eth0 nodad',
+      ),
+    undo: async (lab) => {
+      await lab.pc(
+        1,
+        'ip addr del 2001:db8:dead:beaf::2/48 dev eth0; ip addr add 2001:db8:dead:beaf::2/64 dev eth0 nodad',
+      )
+      await makeRouter(lab)
+    },
+  },
+  {
+    title: 'the far PC takes the near one for a neighbour',
+    expected: 'prefix-too-wide',
+    at: /^pc2 eth0/,
+    selection: through4,
+    make: (lab) => lab.pc(2, 'ip route replace 192.168.1.0/24 dev eth0'),
+    undo: makeRouter,
+  },
+  {
     title: 'the host advertises itself as a router of high preference beside the VM',
     expected: 'rogue-router',
     at: /^pc1 eth0/,
