@@ -17,6 +17,7 @@ const atOnce = 3
 /** These take the longest, so they start first. */
 const longest = [
   'test/lab/ipv6/faults.test.ts',
+  'test/lab/contract/vyos.test.ts',
   'test/lab/vm/switch-all-pairs.test.ts',
   'test/lab/vm/switch-faults.test.ts',
   'test/lab/bench/resume.test.ts',
