@@ -9,7 +9,7 @@ import { endMarkedProcesses } from './marked-processes.ts'
 import type { UndoExecutors, UndoOutcome } from './undo-all.ts'
 
 /** Takes back every kind of step that needs nothing but this host; VMs are libvirt's. */
-export const hostExecutors: Required<Omit<UndoExecutors, 'domain' | 'vm-rename' | 'nic-switch'>> = {
+export const hostExecutors: Required<Omit<UndoExecutors, 'domain' | 'vm-paused' | 'vm-rename' | 'nic-switch'>> = {
   netns: ({ name }) => removeNamespace(name),
   link: (step) =>
     inNamespace(step.netns, async (shell) => {
@@ -33,6 +33,13 @@ export const hostExecutors: Required<Omit<UndoExecutors, 'domain' | 'vm-rename' 
   },
   'link-attribute': ({ name, netns, attribute, value }) =>
     inNamespace(netns, (shell) => remove(shell, ['ip', 'link', 'set', 'dev', name, ...attribute.split(' '), value])),
+  'multicast-member': async ({ bridge, port, group, vlan }) => {
+    const words = ['bridge', 'mdb', 'add', 'dev', bridge, 'port', port, 'grp', group, 'temp']
+    const result = await localShell.run([...words, ...(vlan === undefined ? [] : ['vid', String(vlan)])])
+    if (result.exitCode === 0) return 'undone'
+    // It was reported again meanwhile.
+    return /File exists/.test(result.stderr) || isGone(result.stderr) ? 'gone' : fail(result.stderr)
+  },
   sysctl: ({ key, value, netns }) =>
     inNamespace(netns, (shell) => remove(shell, ['sysctl', '-q', '-w', `${key}=${value}`])),
   process: async ({ mark }) => ((await endMarkedProcesses(mark)) ? 'undone' : 'gone'),

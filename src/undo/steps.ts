@@ -43,7 +43,22 @@ export const undoStepSchema = z.discriminatedUnion('kind', [
       .string()
       .regex(/^(type [a-z_]+ )?[a-z_]+$/)
       .max(60),
-    value: z.enum(['on', 'off', '0', '1']),
+    value: z.string().regex(/^(on|off|\d{1,12})$/),
+  }),
+  /** A bridge forgot that a port has members of a multicast group: let it know again, until they expire. */
+  z.strictObject({
+    kind: z.literal('multicast-member'),
+    bridge: interfaceNameSchema,
+    port: interfaceNameSchema,
+    group: z.string().regex(/^[0-9a-f:.]{2,45}$/),
+    vlan: z.number().int().min(1).max(4094).optional(),
+  }),
+  /** A VM was paused: let it run on. */
+  z.strictObject({
+    kind: z.literal('vm-paused'),
+    uri: z.string().min(1).max(1000),
+    name: z.string().min(1).max(200),
+    uuid: z.guid(),
   }),
   /** A sysctl was set: write the value it had. */
   z.strictObject({
@@ -110,6 +125,8 @@ export const volatileKinds: ReadonlySet<UndoKind> = new Set([
   'uplink-bridge',
   'link-settings',
   'link-attribute',
+  'multicast-member',
+  'vm-paused',
   'sysctl',
   'process',
   'nic-switch',
@@ -129,6 +146,10 @@ export function describeStep(step: UndoStep): string {
       return `settings of ${step.name}${where}`
     case 'link-attribute':
       return `${step.attribute} of ${step.name}${where}`
+    case 'multicast-member':
+      return `membership of ${step.port} in ${step.group} on ${step.bridge}`
+    case 'vm-paused':
+      return `pause of VM ${step.name}`
     case 'sysctl':
       return `sysctl ${step.key}${where}`
     case 'process':

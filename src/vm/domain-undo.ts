@@ -12,6 +12,7 @@ import { finishSwitch } from './switch/finish-switch.ts'
 export const undoExecutors: UndoExecutors = {
   ...hostExecutors,
   domain: removeJournaledDomain,
+  'vm-paused': resumePaused,
   'vm-rename': undoRename,
   'nic-switch': finishSwitch,
 }
@@ -27,5 +28,19 @@ async function removeJournaledDomain({ uri, uuid, name }: UndoStepOf<'domain'>):
     }
     await withLibvirt(`removing ${name}`, () => removeDomain(connection, domain))
     return 'undone'
+  })
+}
+
+async function resumePaused({ uri, uuid, name }: UndoStepOf<'vm-paused'>): Promise<UndoOutcome> {
+  return withConnection(uri, async (connection) => {
+    try {
+      const domain = await connection.lookupDomainByUuid(uuid)
+      if ((await connection.domainState(domain)).state !== 'paused') return 'gone'
+      await withLibvirt(`resuming ${name}`, () => connection.resumeDomain(domain))
+      return 'undone'
+    } catch (error) {
+      if (isDomainNotFound(error)) return 'gone'
+      throw error
+    }
   })
 }
