@@ -3,8 +3,10 @@ import { readDomainFacts } from '../domain/domain-facts.ts'
 import { VmrError } from '../errors/vmr-error.ts'
 import type { Connection, Domain } from '../libvirt/index.ts'
 import { readLinks, readNeighbours } from '../os/linux/ip-json.ts'
+import { abortableUntilDone } from '../shell/abort.ts'
 import { localShell } from '../shell/local.ts'
 import { netnsShell } from '../shell/netns.ts'
+import type { ConsoleSession } from '../shell/serial/login.ts'
 import { serialShell } from '../shell/serial/serial-shell.ts'
 import type { Shell } from '../shell/shell.ts'
 import type { Testbed } from '../testbed/testbed.ts'
@@ -12,7 +14,7 @@ import type { Journal } from '../undo/journal.ts'
 import { journaledShell } from '../undo/journaled-shell.ts'
 import { openSession } from '../vm/boot.ts'
 import { findDomain } from '../vm/find-vm.ts'
-import { guestAccess } from '../vm/guest-access.ts'
+import { type GuestSystem, guestAccess } from '../vm/guest-access.ts'
 import { withLibvirt } from '../vm/libvirt-failure.ts'
 import { type FarMachine, type ObservedMachine, type ObserveRequest, observe } from './evidence/observe.ts'
 import type { Evidence, NicEvidence } from './evidence/schema.ts'
@@ -28,6 +30,8 @@ export interface VmToObserve {
   readonly mayLogIn: boolean
   /** The guest's console, where it is open already. */
   readonly console?: Shell
+  /** How long the guest may take to its prompt. */
+  readonly promptMs?: number
   /** Captures are in it until they have ended. */
   readonly journal: Journal
   readonly select?: ObserveRequest['select']
@@ -37,7 +41,8 @@ export interface VmToObserve {
   readonly onProgress?: (activity: string) => void
 }
 
-type ReachableMachine = ObservedMachine & { readonly netns?: string }
+/** A machine that commands can be run on, in which network namespace of this host it is, if it is in one. */
+export type ReachableMachine = ObservedMachine & { readonly netns?: string }
 
 /** By their keys in the evidence. */
 export type ReachedMachines = ReadonlyMap<string, ReachableMachine>
@@ -49,6 +54,9 @@ export interface ObservedVm {
 
 /** A running VM and whatever is at its other ends, ready to be looked into, as often as is wanted. */
 export interface ReachedVm {
+  readonly domain: Domain
+  /** Undefined where vmr did not make it. */
+  readonly os: GuestSystem | undefined
   readonly machines: ReachedMachines
   observe(signal: AbortSignal): Promise<Evidence>
   /** Lets go of the guest's console. */
@@ -123,7 +131,7 @@ export async function reachVm(request: VmToObserve): Promise<ReachedVm> {
       hint: `Have it taken over: vmr vm adopt ${peer}`,
     })
   onProgress?.(`logging in to ${peer}`)
-  const session = await openSession(connection, domain, runningGuestAccess(facts, signal))
+  const session = await openRunning(connection, domain, facts, request)
   const shell = serialShell(session)
   const close = async () => {
     await shell.close()
@@ -153,8 +161,17 @@ interface Peer {
 /** It runs already: a prompt that does not come within this does not come. */
 const promptLimitMs = 20_000
 
-function runningGuestAccess({ vmr, accelerator }: DomainFacts, signal: AbortSignal) {
-  return { ...guestAccess(vmr?.os ?? 'vyos', accelerator ?? 'tcg'), timeoutMs: promptLimitMs, signal }
+/** A console ends when the signal that it was opened with is aborted, and what was changed is taken back through it. */
+function openRunning(
+  connection: Connection,
+  domain: Domain,
+  { vmr, accelerator }: DomainFacts,
+  { signal, promptMs = promptLimitMs }: Pick<VmToObserve, 'signal' | 'promptMs'>,
+): Promise<ConsoleSession> {
+  const access = guestAccess(vmr?.os ?? 'vyos', accelerator ?? 'tcg')
+  return abortableUntilDone(signal, (opening) =>
+    openSession(connection, domain, { ...access, timeoutMs: promptMs, signal: opening }),
+  )
 }
 
 /** The other VM where it is on the same network of this host as a NIC. */
@@ -211,7 +228,7 @@ async function reachBeside(peer: Peer | undefined, request: VmToObserve): Promis
     if (guest !== undefined) machines.set(guestKey, guest)
     for (const far of [...farEnds.values()].flat()) machines.set(`pc:${far.name}`, far.machine)
     return {
-      ...{ machines, close },
+      ...{ domain, os: metadata?.os, machines, close },
       observe: (observing) =>
         observe({
           ...{ vm, host, guest, nics, farEnds, intended, unknowns, signal: observing },
@@ -229,7 +246,7 @@ async function reachBeside(peer: Peer | undefined, request: VmToObserve): Promis
     return reached(undefined, async () => undefined)
   }
   onProgress?.('logging in')
-  const session = await openSession(connection, domain, runningGuestAccess(facts, signal))
+  const session = await openRunning(connection, domain, facts, request)
   const shell = serialShell(session)
   return reached({ shell, asRoot: ['sudo', '-n'] }, async () => {
     await shell.close()

@@ -17,3 +17,21 @@ export function abortError(signal: AbortSignal, doing: string): VmrError {
 export function throwIfAborted(signal: AbortSignal | undefined, doing: string): void {
   if (signal?.aborted) throw abortError(signal, doing)
 }
+
+/**
+ * Hands an abort on while the task lasts, and no longer: what it opened can then still be used to take changes back.
+ */
+export async function abortableUntilDone<T>(
+  signal: AbortSignal,
+  task: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const controller = new AbortController()
+  const onAbort = () => controller.abort(signal.reason)
+  signal.addEventListener('abort', onAbort, { once: true })
+  if (signal.aborted) onAbort()
+  try {
+    return await task(controller.signal)
+  } finally {
+    signal.removeEventListener('abort', onAbort)
+  }
+}
