@@ -16,6 +16,7 @@ const atOnce = 3
 
 /** These take the longest, so they start first. */
 const longest = [
+  'test/lab/ipv6/endurance.test.ts',
   'test/lab/ipv6/faults.test.ts',
   'test/lab/contract/vyos.test.ts',
   'test/lab/vm/switch-all-pairs.test.ts',

@@ -5,7 +5,16 @@ import { journalDirectory } from '../../config/paths.ts'
 import { exitStatus } from '../../errors/codes.ts'
 import { isVmrError, VmrError } from '../../errors/vmr-error.ts'
 import { writeError } from '../../errors/write-error.ts'
-import { type Diagnosis, diagnose as diagnoseEvidence } from '../../ipv6/diagnosis.ts'
+import { type BrokenPath, type Diagnosis, diagnose as diagnoseEvidence, type NamedFault } from '../../ipv6/diagnosis.ts'
+import { endure, type StressResult } from '../../ipv6/endurance/endure.ts'
+import {
+  disturbing,
+  type PlannedStress,
+  planEndurance,
+  readStressNames,
+  type WantedStresses,
+} from '../../ipv6/endurance/plan.ts'
+import type { StressName } from '../../ipv6/endurance/stress.ts'
 import { type Evidence, evidenceFile, evidenceSchema } from '../../ipv6/evidence/schema.ts'
 import type { PlannedPath } from '../../ipv6/evidence/topology.ts'
 import { type ObservedVm, withObservedVm } from '../../ipv6/observe-vm.ts'
@@ -13,10 +22,10 @@ import { applyFix, type CureProof, provableFix, proveByCure } from '../../ipv6/p
 import { diagnosisSeconds, proofSeconds } from '../../ipv6/time-limit.ts'
 import { findRun } from '../../results/find-run.ts'
 import { readRun } from '../../results/run-folder.ts'
-import { loadTestbed } from '../../testbed/testbed.ts'
-import { hostExecutors } from '../../undo/host-executors.ts'
+import { loadTestbed, type Testbed } from '../../testbed/testbed.ts'
 import { type Journal, openJournal } from '../../undo/journal.ts'
 import { withUndo } from '../../undo/undo-all.ts'
+import { undoExecutors } from '../../vm/domain-undo.ts'
 import { findDomain } from '../../vm/find-vm.ts'
 import { withConnection } from '../../vm/host.ts'
 import { liveFacts } from '../../vm/switch/finish-switch.ts'
@@ -24,6 +33,7 @@ import { withVmLock } from '../../vm/vm-lock.ts'
 import { confirm } from '../confirm.ts'
 import type { CommandContext, CommandStatus } from '../context.ts'
 import { diagnosisText } from '../diagnosis-text.ts'
+import { enduranceText } from '../endurance-text.ts'
 import type { Output } from '../output/outputs.ts'
 import { withProgress } from '../progress.ts'
 
@@ -33,6 +43,7 @@ interface DiagnoseOptions {
   readonly direction?: string | undefined
   readonly prove?: true | undefined
   readonly fix?: true | undefined
+  readonly endure?: true | string | undefined
   readonly yes?: true | undefined
   readonly testbed?: string | undefined
   readonly logIn?: true | undefined
@@ -57,6 +68,7 @@ interface Outcome {
   readonly proofs: ReadonlyMap<string, CureProof>
   readonly applied: readonly string[]
   readonly duration?: Duration
+  readonly endurance?: readonly StressResult[]
 }
 
 export async function diagnose(
@@ -66,7 +78,7 @@ export async function diagnose(
 ): Promise<CommandStatus> {
   const { terminal } = context
   const outcome = await outcomeOf(context, name, options)
-  const { evidence, diagnosis, proofs, applied, duration } = outcome
+  const { evidence, diagnosis, proofs, applied, duration, endurance } = outcome
   if (options.save !== undefined) {
     try {
       await writeFileAtomic(options.save, `${JSON.stringify(evidence)}\n`)
@@ -84,10 +96,11 @@ export async function diagnose(
           proofs.size === 0 ? '' : `, and each proof at most ${proofSeconds} s`
         }`,
       )
+    if (endurance !== undefined) terminal.result(enduranceText(endurance))
   }
   switch (diagnosis.verdict) {
     case 'healthy':
-      return exitStatus.ok
+      return endurance?.some(({ outcome }) => outcome === 'lost') ? exitStatus.modeBroken : exitStatus.ok
     case 'unprobed':
       throw new VmrError('MEASUREMENT_FAILED', `${evidence.vm.name}: no path could be probed`, {
         hint: 'Guest and PC need addresses of one subnet; with --testbed or --log-in more can be looked into.',
@@ -104,8 +117,12 @@ async function outcomeOf(
 ): Promise<Outcome> {
   const recorded = await recordedEvidence(options)
   if (recorded !== undefined) {
-    if (name !== undefined || options.prove || options.fix || options.peer !== undefined)
-      throw new VmrError('USAGE', 'recorded evidence is diagnosed as it is: no VM, --peer, --prove or --fix beside it')
+    const besides = [options.prove, options.fix, options.peer, options.endure]
+    if (name !== undefined || besides.some((each) => each !== undefined))
+      throw new VmrError(
+        'USAGE',
+        'recorded evidence is diagnosed as it is: no VM, --peer, --prove, --fix or --endure beside it',
+      )
     return { evidence: recorded, diagnosis: diagnoseEvidence(recorded), proofs: new Map(), applied: [] }
   }
   if (name === undefined)
@@ -115,6 +132,7 @@ async function outcomeOf(
       hint: 'Add --yes.',
     })
   const { signal, terminal } = context
+  const wanted = wantedStresses(options, context)
   const journal = await openJournal({ directory: journalDirectory(), purpose: `diagnosis of ${name}` })
   const { peer } = options
   if (peer === name) throw new VmrError('USAGE', `${name} is no peer of itself`, { hint: 'Name another VM.' })
@@ -122,38 +140,93 @@ async function outcomeOf(
   const [first = name, second] = peer === undefined ? [name] : [name, peer].sort()
   const locked = <T>(task: () => Promise<T>): Promise<T> =>
     withVmLock(first, { signal }, () => (second === undefined ? task() : withVmLock(second, { signal }, task)))
-  return withUndo(journal, { executors: hostExecutors }, () =>
-    withConnection(
-      options.connect,
-      (connection) =>
-        locked(async () => {
-          const domain = await findDomain(connection, name, signal)
-          if (domain === undefined)
-            throw new VmrError('VM_NOT_FOUND', `there is no VM ${name}`, { hint: 'See `vmr vm list`.' })
-          const noted = (await liveFacts(connection, domain, signal)).vmr?.testbed
-          const testbedName = options.testbed ?? noted
-          const testbed = testbedName === undefined ? undefined : await loadTestbed(testbedName)
-          const startedAt = performance.now()
-          const limitSeconds = diagnosisSeconds(options)
-          return withProgress(terminal, `diagnosing ${name}`, (onProgress) =>
-            withObservedVm(
-              {
-                ...{ connection, name, testbed, journal, signal, onProgress },
-                mayLogIn: options.logIn === true,
-                ...(peer === undefined ? {} : { peer }),
-                select: (path) => isSelected(path, options),
-                seconds: limitSeconds,
-              },
-              async (observed) => ({
-                duration: { seconds: (performance.now() - startedAt) / 1000, limitSeconds },
-                ...(await conclude(observed, journal, options, signal, onProgress)),
-              }),
-            ),
-          )
+  return withUndo(journal, { executors: undoExecutors }, () =>
+    locked(async () => {
+      const testbed = await testbedOf(name, options, signal)
+      const request = {
+        ...{ name, testbed, journal, signal },
+        mayLogIn: options.logIn === true,
+        ...(peer === undefined ? {} : { peer }),
+        select: (path: PlannedPath) => isSelected(path, options),
+      }
+      const startedAt = performance.now()
+      const limitSeconds = diagnosisSeconds(options)
+      const outcome = await withConnection(
+        options.connect,
+        (connection) =>
+          withProgress(terminal, `diagnosing ${name}`, (onProgress) =>
+            withObservedVm({ ...request, connection, onProgress, seconds: limitSeconds }, async (observed) => ({
+              duration: { seconds: (performance.now() - startedAt) / 1000, limitSeconds },
+              ...(await conclude(observed, journal, options, signal, onProgress)),
+            })),
+          ),
+        signal,
+      )
+      if (wanted === undefined || outcome.diagnosis.verdict === 'unprobed') return outcome
+      const { evidence } = outcome
+      const planned = planEndurance(evidence, options.connect, wanted)
+      const agreed = await agreedStresses(planned, options, context)
+      const endurance = await withProgress(terminal, `endurance of ${name}`, (onProgress) =>
+        endure({
+          ...{ ...request, onProgress, uri: options.connect, evidence, planned },
+          consent: ({ name: stress }) => agreed.has(stress),
+          observeSeconds: limitSeconds,
         }),
-      signal,
-    ),
+      )
+      return { ...outcome, endurance }
+    }),
   )
+}
+
+/** Undefined without --endure. What disturbs somebody is named only where somebody can agree to it. */
+function wantedStresses(
+  { endure: wanted, yes, json }: DiagnoseOptions,
+  { terminal }: CommandContext,
+): WantedStresses | undefined {
+  if (wanted === undefined) return undefined
+  if (wanted === true) return 'all'
+  const names = readStressNames(wanted)
+  const [first] = disturbing(names)
+  if (first !== undefined && !yes && (!terminal.interactive || json))
+    throw new VmrError('USAGE', `${first.name} disturbs the VM or this host, and nobody is there to agree`, {
+      hint: 'Add --yes.',
+    })
+  return names
+}
+
+async function agreedStresses(
+  planned: readonly PlannedStress[],
+  { yes, json }: DiagnoseOptions,
+  { terminal, signal }: CommandContext,
+): Promise<ReadonlySet<StressName>> {
+  const agreed = new Set<StressName>()
+  for (const each of planned) {
+    if ('impossible' in each || each.asks.length === 0) continue
+    const { stress, asks } = each
+    const mayAsk = terminal.interactive && !json
+    if (yes || (mayAsk && (await confirm(`${stress.name}: ${asks.join('; ')}. Go on?`, signal))))
+      agreed.add(stress.name)
+  }
+  return agreed
+}
+
+async function testbedOf(
+  name: string,
+  { testbed, connect }: DiagnoseOptions,
+  signal: AbortSignal,
+): Promise<Testbed | undefined> {
+  const noted = await withConnection(
+    connect,
+    async (connection) => {
+      const domain = await findDomain(connection, name, signal)
+      if (domain === undefined)
+        throw new VmrError('VM_NOT_FOUND', `there is no VM ${name}`, { hint: 'See `vmr vm list`.' })
+      return (await liveFacts(connection, domain, signal)).vmr?.testbed
+    },
+    signal,
+  )
+  const wanted = testbed ?? noted
+  return wanted === undefined ? undefined : loadTestbed(wanted)
 }
 
 function isSelected({ family, direction }: PlannedPath, wanted: DiagnoseOptions): boolean {
@@ -243,20 +316,35 @@ async function readEvidence(file: string): Promise<Evidence> {
   })
 }
 
-function asJson({ evidence, diagnosis, proofs, applied, duration }: Outcome): Output<'diagnose'> {
+function asJson({ evidence, diagnosis, proofs, applied, duration, endurance }: Outcome): Output<'diagnose'> {
   const { verdict, named, broken, notes } = diagnosis
   return {
     vm: evidence.vm.name,
     verdict,
-    named: named.map(({ fault, hop, facts, fixes, paths }) => ({
-      ...{ id: fault.id, title: fault.title, hop, cause: fault.cause, facts, fixes, paths, verify: fault.verify },
-      ...(proofs.has(`${fault.id} ${hop}`) ? { proof: proofs.get(`${fault.id} ${hop}`) } : {}),
-    })),
-    broken: broken.map(({ path, problem, line, causes }) => ({ path: path.id, problem, line, causes })),
+    named: named.map((each) => {
+      const proof = proofs.get(`${each.fault.id} ${each.hop}`)
+      return { ...namedAsJson(each), ...(proof === undefined ? {} : { proof }) }
+    }),
+    broken: broken.map(brokenAsJson),
     notes,
     applied,
     seconds: evidence.seconds,
     ...(duration === undefined ? {} : { duration }),
+    ...(endurance === undefined ? {} : { endurance: endurance.map(stressAsJson) }),
     evidence,
   }
+}
+
+function namedAsJson({ fault, hop, facts, fixes, paths }: NamedFault) {
+  return { id: fault.id, title: fault.title, hop, cause: fault.cause, facts, fixes, paths, verify: fault.verify }
+}
+
+function brokenAsJson({ path, problem, line, causes }: BrokenPath) {
+  return { path: path.id, problem, line, causes }
+}
+
+function stressAsJson({ stress, diagnosis, ...result }: StressResult) {
+  const { name, what } = stress
+  const named = diagnosis?.named.map(namedAsJson) ?? []
+  return { stress: name, what, ...result, named, broken: diagnosis?.broken.map(brokenAsJson) ?? [] }
 }

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { stressNames } from '../../ipv6/endurance/stress.ts'
 import { evidenceSchema } from '../../ipv6/evidence/schema.ts'
 import { runReportSchema } from '../../report/run-report.ts'
 import { cellResultSchema, manifestSchema } from '../../results/schema.ts'
@@ -35,6 +36,52 @@ const fix = z.object({
     ])
     .optional()
     .describe('what --prove and --fix do'),
+})
+
+const namedFault = z.object({
+  id: z.string(),
+  title: z.string(),
+  hop: z.string(),
+  cause: z.string(),
+  facts: words,
+  fixes: list(fix).describe('the safest first'),
+  paths: words,
+  verify: z.string(),
+})
+
+const brokenPath = z.object({ path: z.string(), problem: z.string(), line: z.string(), causes: words })
+
+const pathVerdict = z.enum(['works', 'partly', 'lost', 'gone'])
+
+const stressResult = z.object({
+  stress: z.enum(stressNames),
+  what: z.string(),
+  outcome: z.enum(['survived', 'lost', 'failed', 'not run']),
+  why: z.string().optional().describe('of what failed or was not run'),
+  shortened: list(
+    z.object({
+      on: z.string(),
+      setting: z.string(),
+      before: z.number().describe('in the unit of the setting'),
+      to: z.number(),
+      restored: z.boolean().describe('read again afterwards'),
+    }),
+  ),
+  facts: words,
+  verdicts: list(
+    z.object({
+      family: z.enum(['ipv4', 'ipv6']),
+      direction: z.string(),
+      before: pathVerdict,
+      after: pathVerdict,
+      line: z.string(),
+    }),
+  ),
+  recovered: z.boolean().optional().describe('whether all is as before once everything was taken back'),
+  seconds: z.number(),
+  named: list(namedFault),
+  broken: list(brokenPath),
+  evidence: evidenceSchema.optional().describe('of the state in which something was lost'),
 })
 
 const finishedRun = runReportSchema.extend({ regressions: words.optional() })
@@ -120,15 +167,7 @@ export const benchOutputs = {
     vm: z.string(),
     verdict: z.enum(['healthy', 'named', 'partly', 'unknown', 'unprobed']),
     named: list(
-      z.object({
-        id: z.string(),
-        title: z.string(),
-        hop: z.string(),
-        cause: z.string(),
-        facts: words,
-        fixes: list(fix).describe('the safest first'),
-        paths: words,
-        verify: z.string(),
+      namedFault.extend({
         proof: z
           .object({
             broken: z.boolean(),
@@ -140,7 +179,7 @@ export const benchOutputs = {
           .optional(),
       }),
     ),
-    broken: list(z.object({ path: z.string(), problem: z.string(), line: z.string(), causes: words })),
+    broken: list(brokenPath),
     notes: words,
     applied: words,
     seconds: z.number(),
@@ -148,6 +187,7 @@ export const benchOutputs = {
       .object({ seconds: z.number(), limitSeconds: z.number() })
       .optional()
       .describe('of all but the proofs, and what it may take; not of recorded evidence'),
+    endurance: list(stressResult).optional().describe('with --endure, in the order in which they ran'),
     evidence: evidenceSchema,
   }),
 }

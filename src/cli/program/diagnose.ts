@@ -9,7 +9,11 @@ export function diagnoseCommand(program: Command) {
     .option('--direction <from>to>', 'only one direction, such as pc1>r1')
     .option('--prove', 'prove each cause by its cure: apply the fix, probe, take it back, probe again')
     .option('--fix', 'apply the first fix that can be applied while the VM runs, and leave it on')
-    .option('--yes', 'with --fix: do not ask')
+    .option('--yes', 'with --fix and --endure: do not ask')
+    .option(
+      '--endure [stresses]',
+      'put the VM under stress and look what it does not outlast: every stress, or names between commas',
+    )
     .option('--testbed <name>', 'which PCs are at the other ends, for a VM that does not say so itself')
     .option('--log-in', 'log in to the guest of a VM that vmr did not make, with the factory login of VyOS')
     .option('--peer <vm>', 'look into another VM on this host too: whether the two reach each other')
@@ -24,13 +28,20 @@ export function diagnoseCommand(program: Command) {
       `
 Nothing is changed but the neighbour caches on the paths that are probed; --prove changes one setting for seconds.
 
+--endure shows in minutes what else takes hours. Where nobody notices: neighbour-aging, idle, membership-expiry,
+address-later. After asking, or with --yes: link-flap, suspend, libvirtd-restart, guest-reboot. Timers are shortened for
+seconds on what vmr made, and elsewhere after asking; the result says which, from what to what, and that they are as they
+were.
+
 It takes at most 30 s for one direction of one family and 90 s for everything; --prove adds at most 15 s a cause.
 
-Exit status: 0 healthy; 3 something is broken, whether its cause is known or not; 8 nothing could be probed; 9 it took too long.
+Exit status: 0 healthy; 3 something is broken or was lost under stress; 8 nothing could be probed; 9 it took too long.
 
 Examples:
   $ vmr diagnose r1                      everything, both families and all directions
   $ vmr diagnose r1 --family ipv6 --prove
+  $ vmr diagnose r1 --endure             what it does not outlast
+  $ vmr diagnose r1 --endure=membership-expiry,guest-reboot --yes
   $ vmr diagnose --run latest --cell nic/macvtap/vm/ipv6`,
     )
     .action((name, options) =>

@@ -1,5 +1,7 @@
 import { journalDirectory } from '../../../src/config/paths.ts'
 import { type Diagnosis, diagnose } from '../../../src/ipv6/diagnosis.ts'
+import { endure, type StressResult } from '../../../src/ipv6/endurance/endure.ts'
+import { planEndurance, type WantedStresses } from '../../../src/ipv6/endurance/plan.ts'
 import type { Evidence } from '../../../src/ipv6/evidence/schema.ts'
 import { type ObservedVm, withObservedVm } from '../../../src/ipv6/observe-vm.ts'
 import { diagnosisSeconds } from '../../../src/ipv6/time-limit.ts'
@@ -8,6 +10,7 @@ import { runChecked, type Shell } from '../../../src/shell/shell.ts'
 import { hostExecutors } from '../../../src/undo/host-executors.ts'
 import { type Journal, openJournal } from '../../../src/undo/journal.ts'
 import { withUndo } from '../../../src/undo/undo-all.ts'
+import { undoExecutors } from '../../../src/vm/domain-undo.ts'
 import { makeRunningVm, type RunningVm } from '../vm/running-vm.ts'
 
 export interface Selection {
@@ -30,6 +33,8 @@ export interface DiagnosedVm {
   /** Resolves when duplicate address detection is over on the host and in the guest: what it changes is nobody's doing. */
   settled(): Promise<void>
   diagnose(selection?: Selection): Promise<{ readonly evidence: Evidence; readonly diagnosis: Diagnosis }>
+  /** With a connection and a console of its own: nobody has to ask for consent. */
+  endure(stresses: WantedStresses): Promise<readonly StressResult[]>
   withEvidence<T>(selection: Selection, task: (observed: ObservedVm, journal: Journal) => Promise<T>): Promise<T>
   remove(): Promise<void>
 }
@@ -72,6 +77,22 @@ export async function makeDiagnosedVm(mode: string, prefix: `vmr${string}` = 'vm
       settled: async () => {
         const wait = 'for i in $(seq 50); do [ -z "$(ip -6 addr show tentative)" ] && break; sleep 0.1; done'
         await Promise.all([host(wait), guest(wait)])
+      },
+      endure: async (stresses) => {
+        await vm.closeConsole()
+        const { connection, name, testbed } = vm
+        const uri = 'qemu:///system'
+        const journal = await openJournal({ directory: journalDirectory(), purpose: 'endurance of r1' })
+        try {
+          return await withUndo(journal, { executors: undoExecutors }, async () => {
+            const request = { name, testbed, mayLogIn: false, journal, signal }
+            const { evidence } = await withObservedVm({ ...request, connection, seconds: 90 }, async (seen) => seen)
+            const planned = planEndurance(evidence, uri, stresses)
+            return endure({ ...request, uri, evidence, planned, consent: () => true, observeSeconds: 90 })
+          })
+        } finally {
+          await vm.reopen()
+        }
       },
       diagnose: (selection = {}) =>
         withEvidence(selection, async ({ evidence }) => ({ evidence, diagnosis: diagnose(evidence) })),
