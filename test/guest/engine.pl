@@ -5,6 +5,7 @@ use strict;
 use JSON::PP;
 use LabRouter::BootFile;
 use LabRouter::Commands;
+use LabRouter::Json;
 use LabRouter::Tree;
 
 $| = 1;
@@ -22,6 +23,7 @@ sub paths_of { return [ map { $_->{path} } LabRouter::Tree::ends($_[0]) ] }
 my %FUNCTIONS = (
     complaints => sub { return [ LabRouter::Types::complaints(@_) ] },
     family     => sub { return LabRouter::Types::family_of(@_) },
+    json       => sub { return LabRouter::Json::encode(LabRouter::Json::decode(@_)) },
     render     => sub { return LabRouter::BootFile::render(tree_of(@_)) },
     parse      => sub { my ($tree, $problems) = LabRouter::BootFile::parse(@_); return { paths => paths_of($tree), problems => $problems } },
     # A session on a configuration: each step is a command with its words; the answer has each one's text.

@@ -51,6 +51,20 @@ describe('record of a serial console', () => {
     assert.match(text, /left out: 12 bytes typed into \/tmp\/x/)
   })
 
+  it('masks what VyOS shows of passwords and of the keys of its HTTP API', () => {
+    const record = startConsoleRecord('r1', vyos)
+    assert.ok(record)
+    const { transcript } = record
+    transcript.received("set service https api keys id vmr key 'first-secret'\n")
+    transcript.received('set system login user vyos authentication encrypted-password second-secret\n')
+    transcript.received("set system login user vyos authentication public-keys me key 'AAAA'\n")
+    transcript.end()
+    record.close()
+    const text = readFileSync(record.path, 'utf8')
+    assert.doesNotMatch(text, /secret/)
+    assert.match(text, /AAAA/)
+  })
+
   it('goes when twenty newer ones have come', () => {
     const paths = Array.from({ length: 25 }, (_, index) => {
       const record = startConsoleRecord(`r${index}`, vyos)

@@ -26,7 +26,7 @@ const mask = '********'
 const maxHeld = 4096
 /** What VyOS prints of secrets in `show configuration commands`, plain or hashed. */
 const secretSetting =
-  /((?:encrypted-password|plaintext-password|pre-shared-secret|private-key|passphrase)\s+)('[^'\n]+'|"[^"\n]+"|[^\s'"]+)/g
+  /((?:encrypted-password|plaintext-password|pre-shared-secret|private-key|passphrase|\bkeys id \S{1,80} key)\s+)('[^'\n]+'|"[^"\n]+"|[^\s'"]+)/g
 
 /** One JSON object a line: `{"t": seconds, "kind": "recv"|"send"|"note", "data": text}`. */
 export function createTranscript(options: TranscriptOptions): Transcript {

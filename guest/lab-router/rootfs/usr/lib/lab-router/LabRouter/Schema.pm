@@ -55,6 +55,11 @@ my $ROOT = node(
         static => node(route => tag('ipv4-network', %next_hops), route6 => tag('ipv6-network', %next_hops6)),
     ),
     service => node(
+        https => node(
+            api              => node(keys => node(id => tag('api-key-name', key => leaf('api-key')))),
+            'listen-address' => list('ip'),
+            port             => leaf('port'),
+        ),
         ssh => node(
             'disable-password-authentication' => flag(),
             'listen-address'                  => list('ip'),

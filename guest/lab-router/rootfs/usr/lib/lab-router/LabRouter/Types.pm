@@ -138,6 +138,8 @@ my %CHECKS = (
     'key-name' => _pattern(qr/\A[A-Za-z0-9_.\@-]{1,100}\z/, 'Invalid key identifier'),
     'key-type' => _pattern(qr/\A(?:ssh-rsa|ssh-ed25519|ecdsa-sha2-nistp(?:256|384|521))\z/, 'Invalid public key type'),
     'key'      => _pattern(qr{\A[A-Za-z0-9+/]{16,8000}={0,2}\z}, 'Invalid public key'),
+    'api-key-name' => _pattern(qr/\A[A-Za-z0-9_.-]{1,64}\z/, 'Invalid value'),
+    'api-key'      => _pattern(qr/\A[\x21-\x7e]{1,512}\z/, 'Invalid value'),
     'console-device' => _pattern(qr/\AttyS0\z/, 'Invalid console device (the lab router has ttyS0 only)'),
     'console-speed'  => _pattern(qr/\A115200\z/, 'Invalid speed (the lab router has 115200 only)'),
     'distance' => _number(1, 255, 'Distance must be between 1 and 255'),

@@ -20,6 +20,7 @@ my @KINDS = (
     { path => ['interfaces', 'bridge'],   tag => 1, verify => \&_verify_bridge,   apply => \&_apply_bridge },
     { path => ['protocols', 'static'],          verify => \&_nothing,         apply => \&_apply_static },
     { path => ['service', 'ssh'],               verify => \&_nothing,         apply => \&_apply_ssh },
+    { path => ['service', 'https'],             verify => \&_verify_https,    apply => \&_apply_https },
 );
 
 # What VyOS sets in the kernel before it looks at the configuration.
@@ -447,21 +448,22 @@ sub _apply_login {
 
 my $SSH_PID = '/run/dropbear.pid';
 
-# Ends the listening server only: sessions that stand have their own process and live on, as with VyOS.
-sub _stop_ssh {
-    my $pid = LabRouter::Kernel::read_line($SSH_PID) or return;
-    return unless $pid =~ /\A([1-9][0-9]*)\z/;
-    kill 'TERM', $1;
+# Ends a server that left its process number there, and these processes of its.
+sub _stop_server {
+    my ($pid_file, @others) = @_;
+    my ($pid) = (LabRouter::Kernel::read_line($pid_file) // '') =~ /\A([1-9][0-9]*)\z/ or return;
+    kill 'TERM', $pid, @others;
     for (1 .. 100) {
-        last unless -e "/proc/$1";
+        last unless grep { -e "/proc/$_" } $pid, @others;
         select undef, undef, undef, 0.01;
     }
-    unlink $SSH_PID;
+    unlink $pid_file;
 }
 
 sub _apply_ssh {
     my ($active, $candidate) = @_;
-    _stop_ssh();
+    # The listening one only: sessions that stand have their own process and live on, as with VyOS.
+    _stop_server($SSH_PID);
     return unless LabRouter::Tree::exists_at($candidate, 'service', 'ssh');
     my @ports     = LabRouter::Tree::names_at($candidate, 'service', 'ssh', 'port');
     my @addresses = LabRouter::Tree::names_at($candidate, 'service', 'ssh', 'listen-address');
@@ -473,6 +475,36 @@ sub _apply_ssh {
     my @no_password = LabRouter::Tree::exists_at($candidate, 'service', 'ssh', 'disable-password-authentication') ? ('-s') : ();
     # Runs once the host key is there: it is made in the background after boot.
     LabRouter::Kernel::must('/usr/libexec/lab-router/start-ssh', $SSH_PID, @listen, @no_password);
+}
+
+my ($TLS_PID, $API_PID, $API_KEYS) = ('/run/hitch.pid', '/run/http-api.pid', '/run/lab-router/api-keys');
+
+sub _verify_https {
+    my ($active, $candidate, @path) = @_;
+    return unless LabRouter::Tree::exists_at($candidate, @path, 'api');
+    my @ids = LabRouter::Tree::names_at($candidate, @path, 'api', 'keys', 'id');
+    for my $id (@ids) {
+        return qq(Missing HTTPS API key string for key id "$id")
+            unless LabRouter::Tree::exists_at($candidate, @path, 'api', 'keys', 'id', $id, 'key');
+    }
+    return 'At least one HTTPS API key is required unless GraphQL token authentication is enabled!' unless @ids;
+    return;
+}
+
+sub _apply_https {
+    my ($active, $candidate, @path) = @_;
+    # A worker that still listens would take what is meant for the next proxy.
+    my $proxy = LabRouter::Kernel::read_line($TLS_PID) // '';
+    _stop_server($TLS_PID, split ' ', LabRouter::Kernel::read_line("/proc/$proxy/task/$proxy/children") // '');
+    _stop_server($API_PID);
+    unlink $API_KEYS;
+    return unless LabRouter::Tree::exists_at($candidate, @path);
+    my @ids  = (@path, 'api', 'keys', 'id');
+    my @keys = map { LabRouter::Tree::value_at($candidate, @ids, $_, 'key') } LabRouter::Tree::names_at($candidate, @ids);
+    LabRouter::Kernel::write_file($API_KEYS, join('', map { "$_\n" } @keys), 0600) if @keys;
+    my $port      = LabRouter::Tree::value_at($candidate, @path, 'port') // 443;
+    my @addresses = LabRouter::Tree::names_at($candidate, @path, 'listen-address');
+    LabRouter::Kernel::must('/usr/libexec/lab-router/start-https', map { "[$_]:$port" } @addresses ? @addresses : '*');
 }
 
 1;
