@@ -33,7 +33,7 @@ address-later. After asking, or with --yes: link-flap, suspend, libvirtd-restart
 seconds on what vmr made, and elsewhere after asking; the result says which, from what to what, and that they are as they
 were.
 
-It takes at most 30 s for one direction of one family and 90 s for everything; --prove adds at most 15 s a cause.
+It takes at most 30 s for one direction of one family, and 90 s for everything or with a peer; --prove adds at most 15 s a cause.
 
 Exit status: 0 healthy; 3 something is broken or was lost under stress; 8 nothing could be probed; 9 it took too long.
 
@@ -42,6 +42,7 @@ Examples:
   $ vmr diagnose r1 --family ipv6 --prove
   $ vmr diagnose r1 --endure             what it does not outlast
   $ vmr diagnose r1 --endure=membership-expiry,guest-reboot --yes
+  $ vmr diagnose r1 --peer r2            whether two VMs on this host reach each other, too
   $ vmr diagnose --run latest --cell nic/macvtap/vm/ipv6`,
     )
     .action((name, options) =>

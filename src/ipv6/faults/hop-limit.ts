@@ -1,3 +1,4 @@
+import { guestKey } from '../evidence/topology.ts'
 import { type Fault, machineName, stateOf, sysctlChange } from './fault.ts'
 import { lostInRouter } from './lost-in-router.ts'
 
@@ -15,8 +16,12 @@ export const hopLimit: Fault = {
     const { path, evidence, problem } = situation
     if (problem !== 'lost' || !path.routed) return undefined
     const inside = lostInRouter(situation)
-    if (inside === undefined) return undefined
-    const sender = inside.frame === 'echo' ? path.from : path.to
+    // Who says that the hop limit is used up has got the packet, whatever a capture there missed.
+    const said = path.trace?.probe.said ?? path.probe.said ?? ''
+    const own = stateOf(situation, guestKey)?.links.flatMap(({ addresses }) => addresses) ?? []
+    const told = /exceeded/i.test(said) && own.some(({ address }) => said.includes(`From ${address} `))
+    if (inside === undefined && !told) return undefined
+    const sender = inside?.frame === 'reply' ? path.to : path.from
     const state = stateOf(situation, sender.machine)
     const key = path.family === 'ipv6' ? `ipv6/conf/${sender.link}/hop_limit` : 'ipv4/ip_default_ttl'
     const value = state?.sysctls[key]
@@ -24,10 +29,7 @@ export const hopLimit: Fault = {
     const on = machineName(evidence, sender.machine)
     return {
       hop: `${on} ${sender.link}`,
-      facts: [
-        `net.${key.replaceAll('/', '.')} = ${value} on ${on}`,
-        ...(/exceeded/i.test(path.probe.said ?? '') ? [`ping was told: ${path.probe.said}`] : []),
-      ],
+      facts: [`net.${key.replaceAll('/', '.')} = ${value} on ${on}`, ...(told ? [`ping was told: ${said}`] : [])],
       fixes: [
         {
           what: 'set it to 64',
