@@ -4,9 +4,9 @@ import { readMachineState } from '../../../src/ipv6/evidence/machine-state.ts'
 import { proveByCure } from '../../../src/ipv6/prove.ts'
 import { localShell } from '../../../src/shell/local.ts'
 import { type DiagnosedVm, makeDiagnosedVm } from './diagnosed-vm.ts'
-import { itNames } from './named-faults.ts'
+import { itNames, itNamesNothing } from './named-faults.ts'
 import { observedState } from './observed-state.ts'
-import { makeRouter, onBridge } from './produced-faults.ts'
+import { makeRouter, onBridge, unknownOnBridge } from './produced-faults.ts'
 
 const { signal } = new AbortController()
 
@@ -54,6 +54,7 @@ describe('diagnosis of a VM on host bridges', function () {
   })
 
   itNames(() => lab, onBridge)
+  itNamesNothing(() => lab, unknownOnBridge)
 
   it('proves by its cure that snooping is the cause, and takes the cure back', async () => {
     const fault = onBridge.find(({ expected }) => expected === 'bridge-snooping')

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { diagnosisSeconds } from '../../../src/ipv6/time-limit.ts'
 import type { DiagnosedVm } from './diagnosed-vm.ts'
-import type { ProducedFault } from './produced-faults.ts'
+import type { ProducedFault, unknownOnBridge } from './produced-faults.ts'
 
 /** Without it a lean selection runs, once each. */
 const repeat = Number(process.env.VMR_TEST_REPEAT ?? 0)
@@ -28,4 +28,20 @@ export function itNames(lab: () => DiagnosedVm, faults: readonly ProducedFault[]
           await fault.undo(lab())
         }
       })
+}
+
+/** Makes what the catalogue does not know: the diagnosis is to say where it is lost, and to name nothing. */
+export function itNamesNothing(lab: () => DiagnosedVm, unknown: typeof unknownOnBridge) {
+  for (const { title, line, selection, make, undo } of unknown.filter((each) => each.lean || repeat > 0))
+    it(`says where, and names no cause, where ${title}`, async () => {
+      await make(lab())
+      try {
+        const { diagnosis } = await lab().diagnose(selection)
+        assert.deepEqual(diagnosis.named, [])
+        assert.equal(diagnosis.verdict, 'unknown')
+        for (const broken of diagnosis.broken) assert.match(broken.line, line)
+      } finally {
+        await undo(lab())
+      }
+    })
 }

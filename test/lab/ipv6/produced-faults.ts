@@ -529,6 +529,32 @@ export const onBridge: readonly ProducedFault[] = [
   },
 ]
 
+/** What breaks a path and is not in the catalogue: where it is lost is known, and no cause may be named. */
+export const unknownOnBridge: readonly (Omit<ProducedFault, 'expected' | 'at'> & { readonly line: RegExp })[] = [
+  {
+    title: 'a queue of the tap drops every frame',
+    line: /^neighbour solicitation last seen at host .*up1, not at host vnet\d+/,
+    selection: inward6,
+    lean: true,
+    make: (lab) => lab.host(`tc qdisc add dev ${tap(lab)} root tbf rate 8kbit burst 10 limit 10`),
+    undo: (lab) => lab.host(`tc qdisc del dev ${tap(lab)} root`),
+  },
+  {
+    title: 'a rule of the VM forbids the way to the other network',
+    line: /^echo request arrives at r1 eth0, and nothing comes of it there/,
+    selection: through6,
+    make: (lab) => lab.guest('ip -6 rule add to 2001:db8:dead:cafe::2/128 prohibit pref 100'),
+    undo: (lab) => lab.guest('ip -6 rule del pref 100'),
+  },
+  {
+    title: 'a policy of IPsec on the PC blocks what it sends',
+    line: /^nothing was sent|^neighbour/,
+    selection: inward6,
+    make: (lab) => lab.pc(1, 'ip xfrm policy add dst 2001:db8:dead:beaf::/64 dir out action block'),
+    undo: (lab) => lab.pc(1, 'ip xfrm policy del dst 2001:db8:dead:beaf::/64 dir out'),
+  },
+]
+
 /** With the VM on untrusted macvtaps. */
 export const onMacvtap: readonly ProducedFault[] = [
   {
