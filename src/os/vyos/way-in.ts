@@ -6,9 +6,9 @@ import type { VyosCommand, VyosPath } from './path.ts'
 
 /** Where the session that configures a guest comes in through the guest's own network. */
 export interface WayIn {
-  /** Who is connected. */
-  readonly client: string
-  /** Undefined when no interface has the address any more that the session was opened to. */
+  /** Who is connected; undefined where that is not known. */
+  readonly client: string | undefined
+  /** Undefined when no interface has the address any more that the session was opened to, or none that is configured. */
   readonly interfaceName: string | undefined
 }
 
@@ -25,6 +25,17 @@ export async function readWayIn(shell: Shell, signal?: AbortSignal): Promise<Way
   )
   const found = has.find(({ name }) => name === zone) ?? has[0]
   return { client: client.split('%')[0] ?? '', interfaceName: found?.name }
+}
+
+/** Where a connection to this address of the guest comes in, by its configuration. */
+export function wayInTo(address: string, active: readonly VyosPath[]): WayIn {
+  const holder = active.find(
+    (path) =>
+      path.at(-2) === 'address' && normalizeAddress(path.at(-1)?.split('/')[0] ?? '') === normalizeAddress(address),
+  )
+  const [section, , name, below, id] = holder ?? []
+  const interfaceName = below === 'vif' ? `${name}.${id}` : name
+  return { client: undefined, interfaceName: section === 'interfaces' ? interfaceName : undefined }
 }
 
 /** Parts of the configuration in which nothing decides who gets in. */
@@ -59,8 +70,9 @@ function mayCut({ kind, path }: VyosCommand, { client, interfaceName }: WayIn): 
   return kind === 'delete' || (added !== 'address' && added !== 'description')
 }
 
-/** Whether the route's destination holds the client's address; for one that is no prefix too. */
-function leadsTo(prefix: string, client: string): boolean {
+/** Whether the route's destination holds the client's address; true too where either is not known. */
+function leadsTo(prefix: string, client: string | undefined): boolean {
+  if (client === undefined) return true
   const [network = '', length] = prefix.split('/')
   if (isIP(network) === 0 || length === undefined || !/^\d{1,3}$/.test(length)) return true
   const family = isIPv6(network) ? 'ipv6' : 'ipv4'

@@ -17,6 +17,12 @@ export interface OpenGuestApiOptions {
   readonly signal?: AbortSignal | undefined
 }
 
+export interface OpenedGuestApi {
+  readonly vyos: VyosAccess
+  /** Of the guest, at which it answers. */
+  readonly address: string
+}
+
 const httpsPort = 443
 
 /**
@@ -28,7 +34,7 @@ const httpsPort = 443
 export async function openGuestApi(
   { domain: { name }, metadata: { testbed } }: Vm,
   { keyFile, host, signal }: OpenGuestApiOptions,
-): Promise<VyosAccess> {
+): Promise<OpenedGuestApi> {
   const key = keyFile === undefined ? await keptApiKey(name) : await readApiKey(keyFile)
   const fingerprint = await pinnedCertificate(name)
   if (key === undefined || fingerprint === undefined)
@@ -52,7 +58,7 @@ export async function openGuestApi(
       const socket = await connectPinned(target, signal)
       socket.on('error', () => undefined)
       socket.destroy()
-      return httpApiAccess({ ...target, key, undoRecords: hostUndoRecords(name) })
+      return { vyos: httpApiAccess({ ...target, key, undoRecords: hostUndoRecords(name) }), address }
     } catch (error) {
       if (!isVmrError(error) || error.code !== 'GUEST_API_UNREACHABLE') throw error
       refused = error

@@ -96,13 +96,23 @@ describe('`vmr guest … --via api`', function () {
     await commands('apply')
   })
 
+  it('changes over the console what could cut its own way, and takes it back', async () => {
+    const own = join(folder, 'own.yaml')
+    await writeFile(own, 'ethernets: { eth0: { mtu: 1400 } }\n')
+    const consoles = async () => (await readdir(join(folder, 'consoles'))).length
+    const before = await consoles()
+    assert.deepEqual(await commands('apply', '--file', own, '--via', 'api'), [
+      "set interfaces ethernet eth0 mtu '1400'",
+    ])
+    assert.equal(await consoles(), before + 1)
+    assert.deepEqual(await commands('reset', '--via', 'api'), ['delete interfaces ethernet eth0 mtu'])
+    assert.equal(await consoles(), before + 2)
+  })
+
   it('undoes a commit of which the guest refused a part, in the guest’s words', async () => {
     const before = await commands('show', '--via', 'api')
     const bad = join(folder, 'bad.yaml')
-    await writeFile(
-      bad,
-      'ethernets: { eth1: { addresses: [10.9.9.1/24] } }\nbridges: { br0: { members: [eth1] } }\nroutes: [{ to: 10.80.0.0/16, via: 192.168.1.2 }]\n',
-    )
+    await writeFile(bad, 'ethernets: { eth1: { addresses: [10.9.9.1/24] } }\nbridges: { br0: { members: [eth1] } }\n')
     const { stderr, exitCode } = await run('guest', 'apply', name, '--file', bad, '--via', 'api')
     assert.match(stderr, /Cannot assign address to interface "eth1" as it is a member of bridge "br0"!/)
     assert.match(stderr, /Commit failed\nThe configuration is as it was before\./)

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mayCutWayIn } from '../../../src/os/vyos/way-in.ts'
+import { mayCutWayIn, wayInTo } from '../../../src/os/vyos/way-in.ts'
 
 const command = (line: string) => {
   const [kind, ...path] = line.split(' ')
@@ -76,5 +76,30 @@ describe('commands that could cut the SSH session that gives them', () => {
     assert.ok(mayCutWayIn([command('set interfaces ethernet eth9 address 10.0.0.1/24')], wayIn))
     assert.ok(mayCutWayIn([command('set protocols static route6 2001:db8::/32 blackhole')], wayIn))
     assert.ok(!mayCutWayIn([command('set protocols static route 0.0.0.0/0 blackhole')], wayIn))
+  })
+})
+
+describe('the way in to an address of the guest', () => {
+  const active = [
+    'interfaces ethernet eth0 address 192.168.1.1/24',
+    'interfaces ethernet eth0 vif 10 address 10.9.8.1/24',
+    'interfaces bridge br0 address 2001:db8:0:0::1/64',
+    'protocols static route 0.0.0.0/0 next-hop 192.168.1.2',
+  ].map((line) => line.split(' '))
+
+  it('is the interface that is configured with it, a VLAN too', () => {
+    for (const [address, interfaceName] of [
+      ['192.168.1.1', 'eth0'],
+      ['10.9.8.1', 'eth0.10'],
+      ['2001:db8::1', 'br0'],
+      ['192.168.1.2', undefined],
+    ] as const)
+      assert.equal(wayInTo(address, active).interfaceName, interfaceName)
+  })
+
+  it('may be cut by any route, since who comes by it is not known', () => {
+    const wayIn = wayInTo('192.168.1.1', active)
+    assert.ok(mayCutWayIn([command('set protocols static route 10.80.0.0/16 next-hop 192.168.1.2')], wayIn))
+    assert.ok(!mayCutWayIn([command('set interfaces ethernet eth1 mtu 1400')], wayIn))
   })
 })
