@@ -72,7 +72,7 @@ const throughputSettingsSchema = z
 export type ThroughputSettings = z.infer<typeof throughputSettingsSchema>
 
 /** A search for the highest UDP rate without loss, after RFC 2544 section 26.1, for the cases that forward. */
-const zeroLossSettingsSchema = z.strictObject({
+export const zeroLossSettingsSchema = z.strictObject({
   /** Ethernet frames with header and checksum; RFC 2544 section 9.1 names these for Ethernet. */
   frameBytes: z.array(z.number().int().min(64).max(9018)).min(1).max(20).default([128, 512, 1518]),
   /** Of each trial; RFC 2544 asks for 60. */

@@ -76,8 +76,11 @@ export async function measureCell(visit: Visit, bench: Bench, earlier?: CellResu
     progress.throughput = mergedThroughput(before.throughput, traffic.throughput)
     progress.loadSeconds = before.loadSeconds + traffic.loadSeconds
     const there = bench.setup.traffic[cell.family]
-    if (bench.zeroLoss !== undefined && visit.last && there?.routed === true && lostDirections(first).length === 0)
+    if (bench.zeroLoss !== undefined && visit.last && there?.routed === true && lostDirections(first).length === 0) {
       progress.zeroLoss = await searchZeroLoss(visit, bench, bench.zeroLoss)
+      const trials = progress.zeroLoss.flatMap((record) => record.trials)
+      progress.loadSeconds += trials.reduce((sum, { seconds }) => sum + seconds, 0)
+    }
     const loaded = traffic.throughput.flatMap((each) => (each.status === 'measured' ? [each.direction] : []))
     // Without a load nothing can have changed since.
     const after = loaded.length === 0 ? nothingProbed : await proved(() => probeAgain(cell, bench, first, loaded))

@@ -14,6 +14,7 @@ import {
   verdictWords,
   wayLabels,
 } from './words.ts'
+import { zeroLossColumns, zeroLossRows } from './zero-loss.ts'
 
 /** The run in GitHub's Markdown: what is broken first, then reachability, then every figure. */
 export function markdownReport(run: Run): string {
@@ -27,6 +28,7 @@ export function markdownReport(run: Run): string {
     ...(missing > 0 ? [`${missing} not run`] : []),
   ]
   const figures = figuresOf(run)
+  const zeroLoss = zeroLossRows(cells)
   const lines = [
     `# ${markdownText(manifest.matrix.name)}: ${counts.join(', ')}`,
     '',
@@ -75,6 +77,9 @@ export function markdownReport(run: Run): string {
             ]),
           ),
         ]),
+    ...(zeroLoss.length === 0
+      ? []
+      : ['', 'Highest rate of UDP without loss (after RFC 2544):', '', markdownTable(zeroLossColumns, zeroLoss)]),
   ]
   return `${lines.join('\n')}\n`
 }

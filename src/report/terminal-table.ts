@@ -14,6 +14,7 @@ import {
   reached,
   verdictWords,
 } from './words.ts'
+import { zeroLossColumns, zeroLossRows } from './zero-loss.ts'
 
 export interface TableOptions {
   /** Default false: text for a file or a pipe. */
@@ -37,6 +38,7 @@ export function terminalTable({ manifest, cells }: Run, { colour = false }: Tabl
         colours,
       ),
     ),
+    ...zeroLossTable(cells),
     foot({ manifest, cells }, colours),
   ].join('\n')
 }
@@ -92,6 +94,15 @@ function caseTable(cells: readonly CellResult[], colours: Colours): string {
   return [cells[0]?.case ?? '', drawn, ...legend(cells)].join('\n')
 }
 
+/** Nothing where no search was asked for. */
+function zeroLossTable(cells: readonly CellResult[]): readonly string[] {
+  const rows = zeroLossRows(cells)
+  if (rows.length === 0) return []
+  const table = new Table({ head: [...zeroLossColumns], style: { head: [], border: [], compact: true } })
+  table.push(...rows.map((row) => row.map(plain)))
+  return ['highest rate of UDP without loss, by frame size (after RFC 2544)', table.toString()]
+}
+
 const bordersAndPadding = 4
 
 /** How the figures came about; nothing where there are none. */
@@ -101,7 +112,7 @@ function legend(cells: readonly CellResult[]): readonly string[] {
   if (first === undefined || sample === undefined) return []
   const runs = `${first.samples.length} × ${Math.round(sample.seconds)} s`
   return [
-    `Mbit/s: median (min–max) of ${runs} TCP with ${sample.tool}. of limit: of the payload that fits on the wire.`,
+    `Mbit/s: median (min–max) of ${runs} ${first.protocol.toUpperCase()} with ${sample.tool}. of limit: of the payload that fits on the wire.`,
   ]
 }
 

@@ -33,6 +33,11 @@ describe('the HTML page of a run', () => {
     assert.deepEqual(shown, recorded)
   })
 
+  it('has the highest rate without loss of each frame size', () => {
+    assert.match(page, /Highest rate without loss/)
+    assert.match(page, /<td class="number">128<\/td><td class="number">484375<\/td><td class="number">310\.0<\/td>/)
+  })
+
   it('compares the VM with the host in the same case, family and direction', () => {
     assert.ok(page.includes('<th>of the host’s</th>'))
     assert.ok(/<td>forward<\/td><td>bridge<\/td>.*?<td class="number">74 %<\/td><td class="number">3<\/td>/.test(page))

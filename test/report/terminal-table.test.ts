@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url'
 import { runReport, runReportSchema } from '../../src/report/run-report.ts'
 import { terminalTable } from '../../src/report/terminal-table.ts'
 import { run } from '../results/example-run.ts'
+import { matrixRun } from './matrix-run.ts'
 
 const golden = fileURLToPath(new URL('golden/quick.txt', import.meta.url))
 
@@ -19,6 +20,13 @@ describe('the table of a run', () => {
         .map((line) => line.length),
     )
     assert.ok(longest <= 120, `${longest} columns`)
+  })
+
+  it('has the highest rate without loss for each frame size that was searched, and says where there is none', () => {
+    const text = terminalTable(matrixRun)
+    assert.match(text, /│ forward │ bridge │ IPv4 +│ PC1>PC2 +│ 128 +│ 484375 +│ 310\.0 +│ 50 % +│ 2 +│/)
+    assert.match(text, /│ forward │ bridge │ IPv4 +│ PC1>PC2 +│ 1518 +│ none +│ none +│ – +│ 1 +│/)
+    assert.doesNotMatch(terminalTable(run), /without loss/)
   })
 
   it('says with colours the same as without', () => {

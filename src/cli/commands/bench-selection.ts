@@ -1,7 +1,7 @@
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { benchCases } from '../../bench/cases/index.ts'
-import { type CellSelection, type Matrix, ways } from '../../bench/matrix.ts'
+import { type CellSelection, type Matrix, ways, zeroLossSettingsSchema } from '../../bench/matrix.ts'
 import { learnedCosts, type StepCosts } from '../../bench/plan.ts'
 import { findNicMode, type NicModes } from '../../domain/nic-modes.ts'
 import { VmrError } from '../../errors/vmr-error.ts'
@@ -23,6 +23,7 @@ export interface BenchSelectionOptions {
   readonly duration?: string | undefined
   readonly repetitions?: string | undefined
   readonly streams?: string | undefined
+  readonly zeroLoss?: Words
 }
 
 /** @throws VmrError USAGE, NIC_MODE_UNKNOWN. */
@@ -58,6 +59,24 @@ export function choice<const Name extends string>(
 }
 
 export function withOverrides(matrix: Matrix, options: BenchSelectionOptions): Matrix {
+  return withZeroLoss(withThroughput(matrix, options), options.zeroLoss)
+}
+
+/** @throws VmrError USAGE for what is no size of an Ethernet frame. */
+function withZeroLoss(matrix: Matrix, asked: Words): Matrix {
+  if (asked === undefined) return matrix
+  const settings = matrix.zeroLoss ?? {}
+  if (asked === true) return { ...matrix, zeroLoss: zeroLossSettingsSchema.parse(settings) }
+  const parsed = zeroLossSettingsSchema.safeParse({ ...settings, frameBytes: asked.map(Number) })
+  if (parsed.success) return { ...matrix, zeroLoss: parsed.data }
+  throw new VmrError(
+    'USAGE',
+    `--zero-loss takes sizes of Ethernet frames, 64 to 9018 bytes, not ${JSON.stringify(asked.join(' ').slice(0, 40))}`,
+    { hint: 'For example --zero-loss 128 1518.' },
+  )
+}
+
+function withThroughput(matrix: Matrix, options: BenchSelectionOptions): Matrix {
   const { throughput } = matrix
   if (throughput === false) return matrix
   const { tool, protocol, duration, repetitions, streams } = options

@@ -124,5 +124,9 @@ function withSelection(bench: ReturnType<typeof command<'run'>>) {
     .option('--duration <seconds>', 'of one measurement (default: the matrix says)')
     .option('--repetitions <count>', 'measurements a cell (default: the matrix says)')
     .option('--streams <count>', 'connections at once (default: the matrix says)')
+    .option(
+      '--zero-loss [bytes...]',
+      'also search the highest UDP rate without loss, for the cases that forward: by frame size',
+    )
     .addOption(resultsOption())
 }

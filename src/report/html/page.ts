@@ -14,6 +14,7 @@ import {
   verdictWords,
   wayLabels,
 } from '../words.ts'
+import { zeroLossColumns, zeroLossRows } from '../zero-loss.ts'
 import { processorChart, sampleChart, throughputChart } from './charts.ts'
 import { type Markup, markup } from './markup.ts'
 import { style } from './style.ts'
@@ -29,6 +30,7 @@ export async function htmlPage(run: Run): Promise<string> {
   const charts = await Promise.all(groups.map(throughputFigure))
   const samples = await Promise.all(groups.filter(({ figures }) => figures.length > 0).map(sampleFigure))
   const processors = await processorFigures(groups)
+  const zeroLoss = zeroLossRows(cells)
   const page = markup`<!doctype html>
 <html lang="en">
 <head>
@@ -54,6 +56,13 @@ ${
 ${figureTable(figures)}
 <h2 id="samples">Every single measurement</h2>
 <div class="charts">${samples}</div>`
+}
+${
+  zeroLoss.length === 0
+    ? undefined
+    : markup`<h2 id="zero-loss">Highest rate without loss</h2>
+<p class="faint">UDP by frame size, after RFC 2544: frames in bytes, rates of payload.</p>
+${zeroLossTable(zeroLoss)}`
 }
 ${
   processors.length === 0
@@ -202,6 +211,17 @@ function figureTable(figures: readonly Figure[]): Markup {
     }<td class="number">${summary.count}</td></tr>
 `
   })}</tbody></table></div>`
+}
+
+function zeroLossTable(rows: readonly (readonly string[])[]): Markup {
+  const isNumber = (index: number) => index >= zeroLossColumns.indexOf('frame')
+  return markup`<div class="scroll"><table>
+<thead><tr>${zeroLossColumns.map((name) => markup`<th>${name}</th>`)}</tr></thead>
+<tbody>${rows.map(
+    (row) =>
+      markup`<tr>${row.map((value, index) => (isNumber(index) ? markup`<td class="number">${value}</td>` : markup`<td>${value}</td>`))}</tr>
+`,
+  )}</tbody></table></div>`
 }
 
 const rate = (bitsPerSecond: number): string => megabits(bitsPerSecond).toFixed(0)
