@@ -14,7 +14,7 @@ const viaOption = () =>
 
 const hostOption = [
   '--host <address>',
-  'where SSH or the API is reached from this host; default: at the testbed’s addresses',
+  'where SSH or the API is reached from this host, for SSH also by ssh_config; default: at the testbed’s addresses',
 ] as const
 const keyOption = [
   '--api-key-file <file>',

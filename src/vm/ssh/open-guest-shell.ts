@@ -1,10 +1,12 @@
 import type { ErrorCode } from '../../errors/codes.ts'
 import { isVmrError, VmrError } from '../../errors/vmr-error.ts'
 import type { Connection } from '../../libvirt/index.ts'
+import { localShell } from '../../shell/local.ts'
 import { serialShell } from '../../shell/serial/serial-shell.ts'
 import type { Shell } from '../../shell/shell.ts'
-import { connectSsh, type SshConnection } from '../../shell/ssh/connect.ts'
+import { connectSsh, type SshConnection, type SshTarget } from '../../shell/ssh/connect.ts'
 import { openRelay } from '../../shell/ssh/relay.ts'
+import { sshConfigTarget } from '../../shell/ssh/ssh-config.ts'
 import { sshShell } from '../../shell/ssh/ssh-shell.ts'
 import { loadTestbed } from '../../testbed/testbed.ts'
 import { openSession } from '../boot.ts'
@@ -18,7 +20,7 @@ export type GuestChannel = 'console' | 'ssh' | 'auto'
 
 export interface OpenGuestOptions {
   readonly via: GuestChannel
-  /** Where the guest is reached from this host; default: the testbed's addresses of it, from the PC on the same link. */
+  /** Where the guest is reached from this host, an address or a host of ssh_config(5); default: the testbed's addresses of it, from the PC on the same link. */
   readonly host?: string | undefined
   readonly signal?: AbortSignal | undefined
 }
@@ -118,20 +120,19 @@ async function openSsh(
   const { testbed } = vm.metadata
   const routes = sshRoutes(testbed === undefined ? undefined : await loadTestbed(testbed), host)
   const { credentials } = guestAccess(vm.metadata.os, vm.facts.accelerator ?? 'tcg')
-  const connected = await firstConnection(routes, (route) =>
-    connectSsh(
-      {
-        name,
-        host: route.address,
-        hostKeys,
-        ...credentials,
-        agent: process.env.SSH_AUTH_SOCK,
-        ...(route.through.length === 0
-          ? {}
-          : { openStream: async () => openRelay(route.through, route.address, sshPort) }),
-      },
-      { signal, timeoutMs: connectLimitMs },
-    ),
+  const targetOf = async ({ through, address }: SshRoute): Promise<SshTarget> => {
+    if (through.length > 0)
+      return {
+        ...{ name, host: address, hostKeys, ...credentials, agent: process.env.SSH_AUTH_SOCK },
+        openStream: async () => openRelay(through, address, sshPort),
+      }
+    const { user = credentials.user, ...configured } = await sshConfigTarget(address, {
+      ...{ shell: localShell, hostKeys, signal },
+    })
+    return { ...configured, name, user, ...(user === credentials.user ? { password: credentials.password } : {}) }
+  }
+  const connected = await firstConnection(routes, async (route) =>
+    connectSsh(await targetOf(route), { signal, timeoutMs: connectLimitMs }),
   )
   if (connected === undefined) throw noRouteError(name, routes)
   const shell = sshShell(connected)

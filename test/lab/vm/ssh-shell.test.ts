@@ -13,6 +13,7 @@ import { localShell } from '../../../src/shell/local.ts'
 import { runChecked, type Shell } from '../../../src/shell/shell.ts'
 import { connectSsh, type SshTarget } from '../../../src/shell/ssh/connect.ts'
 import { openRelay } from '../../../src/shell/ssh/relay.ts'
+import { sshConfigTarget } from '../../../src/shell/ssh/ssh-config.ts'
 import { sshShell } from '../../../src/shell/ssh/ssh-shell.ts'
 import { knownHostsFile, pinHostKeys, pinnedHostKeys } from '../../../src/vm/ssh/host-keys.ts'
 import { type OpenedGuest, openGuestShell } from '../../../src/vm/ssh/open-guest-shell.ts'
@@ -142,6 +143,20 @@ describe('a guest’s shell by SSH', function () {
     }
   }
 
+  /** The host `inner` of this configuration; the guest's keys are known under the name `guest`. */
+  const configured = async (text: string) => {
+    const folder = await mkdtemp(join(tmpdir(), 'vmr-ssh-config-'))
+    try {
+      const [file, known] = [join(folder, 'config'), join(folder, 'known_hosts')]
+      const keys = (await pinnedHostKeys(vm.name)).map(({ type, blob }) => `guest ${type} ${blob}\n`)
+      await writeFile(known, keys.join(''))
+      await writeFile(file, `UserKnownHostsFile ${known}\n${text}`)
+      return await sshConfigTarget('inner', { shell: localShell, file })
+    } finally {
+      await rm(folder, { recursive: true })
+    }
+  }
+
   it('refuses a wrong password', async () => {
     await assert.rejects(connectSsh({ ...(await target()), password: 'wrong' }), hasCode('GUEST_LOGIN_FAILED'))
   })
@@ -175,6 +190,22 @@ describe('a guest’s shell by SSH', function () {
     const connection = await connectSsh(behind)
     assert.match(await runChecked(sshShell(connection), ['sh', '-c', 'echo "$SSH_CONNECTION"']), /^127\.0\.0\.1 /)
     await connection.close()
+    const asConfigured = await configured(`Host inner
+  HostName 127.0.0.1
+  HostKeyAlias guest
+  User vyos
+  ProxyJump outer
+Host outer
+  HostName 192.168.1.1
+  HostKeyAlias guest
+  User vyos
+`)
+    assert.equal(asConfigured.host, '127.0.0.1')
+    // Nothing on this host leads to the lab but the namespaces of its PCs.
+    const outer = { ...asConfigured.jump, ...jump, hostKeys: asConfigured.jump?.hostKeys ?? [] }
+    const inner = await connectSsh({ ...asConfigured, user: asConfigured.user ?? '', password: 'vyos', jump: outer })
+    assert.match(await runChecked(sshShell(inner), ['sh', '-c', 'echo "$SSH_CONNECTION"']), /^127\.0\.0\.1 /)
+    await inner.close()
     const other = [{ type: 'ssh-ed25519', blob: `AAAA${'B'.repeat(64)}` }]
     for (const wrong of [
       { ...behind, hostKeys: other },
