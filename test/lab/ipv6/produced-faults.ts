@@ -150,9 +150,11 @@ export const onBridge: readonly ProducedFault[] = [
     selection: inward6,
     make: (lab) => {
       const { bridge } = link(lab)
-      const member = `bridge mdb show dev ${bridge} | grep -q "port ${tap(lab)} grp ff02::1:ff00:1"`
+      // Of every group of an address: they expire each at its own time.
+      const member = `bridge mdb show dev ${bridge} | grep -q "port ${tap(lab)} grp ff02::1:ff"`
+      const joined = guestAddresses6.length + 1
       return lab.host(
-        `sysctl -qw net.ipv6.conf.${bridge}.disable_ipv6=0; for i in $(seq 50); do ip -6 -o addr show dev ${bridge} | grep -v tentative | grep -q fe80 && break; sleep 0.1; done; ip link set ${bridge} type bridge mcast_query_response_interval 10 mcast_membership_interval 300 mcast_startup_query_count 1; ip link set ${bridge} type bridge mcast_snooping 1 mcast_querier 1; for i in $(seq 100); do ${member} && break; sleep 0.1; done; for i in $(seq 100); do ${member} || break; sleep 0.1; done; ! ${member}`,
+        `sysctl -qw net.ipv6.conf.${bridge}.disable_ipv6=0; for i in $(seq 50); do ip -6 -o addr show dev ${bridge} | grep -v tentative | grep -q fe80 && break; sleep 0.1; done; ip link set ${bridge} type bridge mcast_query_response_interval 10 mcast_membership_interval 300 mcast_startup_query_count 1; ip link set ${bridge} type bridge mcast_snooping 1 mcast_querier 1; for i in $(seq 100); do [ $(bridge mdb show dev ${bridge} | grep -c "port ${tap(lab)} grp ff02::1:ff") -ge ${joined} ] && break; sleep 0.1; done; for i in $(seq 100); do ${member} || break; sleep 0.1; done; ! ${member}`,
       )
     },
     undo: (lab) =>
