@@ -1,5 +1,5 @@
 import type { MergeFile } from './merge-file.ts'
-import { renderCommand, type VyosCommand } from './path.ts'
+import { renderCommand, showCommand, type VyosCommand } from './path.ts'
 
 /** In the same script, so that nobody who loses the guest meanwhile leaves it half changed. */
 function undoing(commands: readonly VyosCommand[]): readonly string[] {
@@ -214,7 +214,7 @@ export function parseTransaction(
       continue
     }
     const command = what === 'answer' ? commands[Number(argument)] : undefined
-    answers.push({ command: command === undefined ? what : renderCommand(command), text })
+    answers.push({ command: command === undefined ? what : showCommand(command), text })
   }
   return outcome === undefined ? undefined : { outcome, answers }
 }

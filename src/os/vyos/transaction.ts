@@ -5,7 +5,7 @@ import { throwIfAborted } from '../../shell/abort.ts'
 import { runChecked, type Shell } from '../../shell/shell.ts'
 import { type MergeFile, planMergeFile } from './merge-file.ts'
 import { parseSetCommands } from './parse-commands.ts'
-import { renderCommand, startsWith, type VyosCommand, type VyosPath } from './path.ts'
+import { showCommand, startsWith, type VyosCommand, type VyosPath } from './path.ts'
 import { applyChanges, planUndo, resolveUndo, type VyosChange } from './plan.ts'
 import {
   isRefusal,
@@ -139,14 +139,14 @@ function refusal(
   const reason =
     words.length > 0
       ? words.join('\n')
-      : `VyOS reported no failure, but this is not active: ${missing.map(renderCommand).join('; ')}\n${report.answers
+      : `VyOS reported no failure, but this is not active: ${missing.map(showCommand).join('; ')}\n${report.answers
           .filter((answer) => answer.text !== '')
           .map(quoteAnswer)
           .join('\n')}`
   const state =
     left.length === 0
       ? 'The configuration is as it was before.'
-      : `This part of it could not be undone: ${left.map(renderCommand).join('; ')}`
+      : `This part of it could not be undone: ${left.map(showCommand).join('; ')}`
   return new VmrError(
     'GUEST_CONFIG_REFUSED',
     `${shell.description} refused the configuration:\n${reason.trimEnd()}\n${state}`,

@@ -162,6 +162,24 @@ describe('VyOS transaction', () => {
     assert.deepEqual(left, [])
   })
 
+  it('names a refused command without the secret in it', () => {
+    const commands = [
+      set('system login user vyos authentication encrypted-password secret'),
+      set('service https api keys id vmr key secret'),
+      set('interfaces ethernet eth0 mtu 1400'),
+    ]
+    const told = commands.map((_command, index) => `\n${word} answer ${index}\n\n  Set failed\n`).join('')
+    const report = parseTransaction(`${told}\n${word} outcome refused\n`, commands, word)
+    assert.deepEqual(
+      report?.answers.map(({ command }) => command),
+      [
+        "set system login user vyos authentication encrypted-password '********'",
+        "set service https api keys id vmr key '********'",
+        "set interfaces ethernet eth0 mtu '1400'",
+      ],
+    )
+  })
+
   it('sets one by one what a merge did not take, so that the refused command is named', async () => {
     const deletion: VyosCommand = { kind: 'delete', path: ['interfaces', 'tunnel', 'tun0'] }
     const refused = 'Value is not valid\n\nValue validation failed\nSet failed\n'
