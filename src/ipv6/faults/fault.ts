@@ -25,7 +25,7 @@ export interface Situation {
   readonly loss: Loss
 }
 
-/** A change that can be made while everything runs, and taken back. */
+/** A change that can be made while everything runs, and taken back. The key of a sysctl is below /proc/sys. */
 export type LiveChange = {
   /** Key in the evidence's machines. */
   readonly machine: string
@@ -63,6 +63,8 @@ export interface Fix {
   readonly commands: readonly { readonly on: string; readonly words: string }[]
   /** To prove the cause by its cure, or to leave it on. */
   readonly change?: LiveChange
+  /** To attach a NIC of a VM that vmr made in this interface mode, now and in its definition. */
+  readonly switchTo?: { readonly nic: string; readonly mode: string }
 }
 
 /** Why this fault, and no other, is behind a loss. */
@@ -169,6 +171,7 @@ export function isOn(state: MachineState | undefined, key: string): boolean {
   return value !== undefined && Number(value) > 0
 }
 
+/** `key` as in the evidence: below /proc/sys/net. */
 export function sysctlChange(machine: string, key: string, before: string, value: string): LiveChange {
-  return { kind: 'sysctl', machine, key, before, value }
+  return { kind: 'sysctl', machine, key: `net/${key}`, before, value }
 }
