@@ -26,7 +26,7 @@ export interface ProveRequest {
 }
 
 /** The first fix that can be made and taken back while everything runs. */
-export function provableFix({ fixes }: NamedFault): LiveChange | undefined {
+function provableFix({ fixes }: NamedFault): LiveChange | undefined {
   return fixes.find(({ change }) => change !== undefined)?.change
 }
 
@@ -75,12 +75,8 @@ async function breakAndCure(named: NamedFault, request: ProveRequest): Promise<C
   }
 }
 
-/** Applies a fix and leaves it on, until whatever it is set on goes away. */
-export async function applyFix(change: LiveChange, machine: ObservedMachine, signal: AbortSignal): Promise<void> {
-  await runChecked(machine.shell, [...machine.asRoot, ...argvOf(change, change.value)], { signal })
-}
-
-function argvOf(change: LiveChange, value: string): readonly string[] {
+/** Words that set what a change is about. */
+export function argvOf(change: LiveChange, value: string): readonly string[] {
   if (change.kind === 'sysctl') return ['sysctl', '-q', '-w', `${change.key}=${value}`]
   return ['ip', 'link', 'set', 'dev', change.link, ...change.attribute.split(' '), value]
 }

@@ -17,8 +17,10 @@ import {
 import type { StressName } from '../../ipv6/endurance/stress.ts'
 import { type Evidence, evidenceFile, evidenceSchema } from '../../ipv6/evidence/schema.ts'
 import type { PlannedPath } from '../../ipv6/evidence/topology.ts'
-import { type ObservedVm, withObservedVm } from '../../ipv6/observe-vm.ts'
-import { applyFix, type CureProof, provableFix, proveByCure } from '../../ipv6/prove.ts'
+import type { Fix } from '../../ipv6/faults/fault.ts'
+import { type AppliedFix, applyFix, chooseFix } from '../../ipv6/fix.ts'
+import { type ObservedVm, reachVm, type VmToObserve, withObservedVm } from '../../ipv6/observe-vm.ts'
+import { type CureProof, proveByCure } from '../../ipv6/prove.ts'
 import { diagnosisSeconds, proofSeconds } from '../../ipv6/time-limit.ts'
 import { findRun } from '../../results/find-run.ts'
 import { readRun } from '../../results/run-folder.ts'
@@ -66,7 +68,7 @@ interface Outcome {
   readonly evidence: Evidence
   readonly diagnosis: Diagnosis
   readonly proofs: ReadonlyMap<string, CureProof>
-  readonly applied: readonly string[]
+  readonly applied: readonly AppliedFix[]
   readonly duration?: Duration
   readonly endurance?: readonly StressResult[]
 }
@@ -89,7 +91,12 @@ export async function diagnose(
   if (options.json) terminal.json<'diagnose'>(asJson(outcome))
   else {
     terminal.result(diagnosisText(evidence, diagnosis, proofs))
-    for (const line of applied) terminal.result(`applied: ${line}`)
+    for (const { what, kept, reached, stillBroken } of applied) {
+      terminal.result(`applied: ${what}`)
+      terminal.result('in' in kept ? `  kept in ${kept.in}` : `  not kept: ${kept.not}`)
+      if (reached.length > 0) terminal.result(`  reached now: ${reached.join(', ')}`)
+      if (stillBroken.length > 0) terminal.result(`  still broken: ${stillBroken.join(', ')}`)
+    }
     if (duration !== undefined)
       terminal.result(
         `the diagnosis took ${duration.seconds.toFixed(1)} s of at most ${duration.limitSeconds} s${
@@ -131,6 +138,10 @@ async function outcomeOf(
     throw new VmrError('USAGE', '--fix asks before it changes anything, and nobody is there to answer', {
       hint: 'Add --yes.',
     })
+  if (options.fix && options.endure !== undefined)
+    throw new VmrError('USAGE', '--fix and --endure do not go together', {
+      hint: 'Mend it first, then look what it outlasts.',
+    })
   const { signal, terminal } = context
   const wanted = wantedStresses(options, context)
   const journal = await openJournal({ directory: journalDirectory(), purpose: `diagnosis of ${name}` })
@@ -162,6 +173,10 @@ async function outcomeOf(
           ),
         signal,
       )
+      if (options.fix) {
+        const chosen = await agreedFixes(outcome, options, signal)
+        return { ...outcome, applied: await applyFixes(chosen, outcome.evidence, request, options, context) }
+      }
       if (wanted === undefined || outcome.diagnosis.verdict === 'unprobed') return outcome
       const { evidence } = outcome
       const planned = planEndurance(evidence, options.connect, wanted)
@@ -175,6 +190,59 @@ async function outcomeOf(
       )
       return { ...outcome, endurance }
     }),
+  )
+}
+
+interface ChosenFix {
+  readonly named: NamedFault
+  readonly fix: Fix
+}
+
+/** Of each cause the fix that vmr can make, where somebody agrees to it. */
+async function agreedFixes(
+  { diagnosis, evidence }: Outcome,
+  { yes }: DiagnoseOptions,
+  signal: AbortSignal,
+): Promise<readonly ChosenFix[]> {
+  const agreed: ChosenFix[] = []
+  for (const named of diagnosis.named) {
+    const fix = chooseFix(named, evidence)
+    if (fix === undefined) continue
+    const question = `${named.hop}: ${named.fault.title}.\nFix: ${fix.what}. Price: ${fix.price}. Do it?`
+    if (yes || (await confirm(question, signal))) agreed.push({ named, fix })
+  }
+  return agreed
+}
+
+async function applyFixes(
+  chosen: readonly ChosenFix[],
+  evidence: Evidence,
+  request: Omit<VmToObserve, 'connection'>,
+  { connect }: DiagnoseOptions,
+  { terminal, signal }: CommandContext,
+): Promise<readonly AppliedFix[]> {
+  if (chosen.length === 0) return []
+  const { name, testbed } = request
+  return withProgress(terminal, `mending ${name}`, (onProgress) =>
+    withConnection(
+      connect,
+      async (connection) => {
+        const reached = await reachVm({ ...request, connection, onProgress })
+        const applied: AppliedFix[] = []
+        try {
+          for (const { named, fix } of chosen) {
+            onProgress(fix.what)
+            applied.push(
+              await applyFix(named, fix, { connection, machines: reached.machines, evidence, testbed, signal }),
+            )
+          }
+        } finally {
+          await reached.close()
+        }
+        return applied
+      },
+      signal,
+    ),
   )
 }
 
@@ -239,7 +307,7 @@ function isSelected({ family, direction }: PlannedPath, wanted: DiagnoseOptions)
 async function conclude(
   { evidence, machines }: ObservedVm,
   journal: Journal,
-  { prove, fix, yes }: DiagnoseOptions,
+  { prove }: DiagnoseOptions,
   signal: AbortSignal,
   onProgress: (activity: string) => void,
 ): Promise<Outcome> {
@@ -258,18 +326,7 @@ async function conclude(
       }
     }
   const diagnosis = { ...found, notes: [...found.notes, ...late] }
-  const applied: string[] = []
-  if (fix)
-    for (const named of diagnosis.named) {
-      const change = provableFix(named)
-      const machine = change === undefined ? undefined : machines.get(change.machine)
-      if (change === undefined || machine === undefined) continue
-      const chosen = named.fixes.find((each) => each.change === change)
-      if (!yes && !(await confirm(`${named.fault.title}. ${chosen?.what}? Price: ${chosen?.price}`, signal))) continue
-      await applyFix(change, machine, signal)
-      applied.push(`${chosen?.what}`)
-    }
-  return { evidence, diagnosis, proofs, applied }
+  return { evidence, diagnosis, proofs, applied: [] }
 }
 
 /** Evidence that was kept: in a file of its own, or by a run for one of its cells. */

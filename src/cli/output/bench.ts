@@ -36,6 +36,10 @@ const fix = z.object({
     ])
     .optional()
     .describe('what --prove and --fix do'),
+  switchTo: z
+    .object({ nic: z.string(), mode: z.string() })
+    .optional()
+    .describe('what --fix does for a VM that vmr made, instead of `change`'),
 })
 
 const namedFault = z.object({
@@ -181,7 +185,17 @@ export const benchOutputs = {
     ),
     broken: list(brokenPath),
     notes: words,
-    applied: words,
+    applied: list(
+      z.object({
+        what: z.string(),
+        kept: z.union([
+          z.object({ in: z.string() }),
+          z.object({ not: z.string().describe('why it is not, and what keeps it') }),
+        ]),
+        reached: words.describe('paths that were broken and are not any more'),
+        stillBroken: words,
+      }),
+    ).describe('what --fix did'),
     seconds: z.number(),
     duration: z
       .object({ seconds: z.number(), limitSeconds: z.number() })

@@ -8,7 +8,7 @@ export function diagnoseCommand(program: Command) {
     .addOption(new Option('--family <family>', 'only this family').choices(['ipv4', 'ipv6'] as const))
     .option('--direction <from>to>', 'only one direction, such as pc1>r1')
     .option('--prove', 'prove each cause by its cure: apply the fix, probe, take it back, probe again')
-    .option('--fix', 'apply the first fix that can be applied while the VM runs, and leave it on')
+    .option('--fix', 'apply the safest fix that can be made while the VM runs, and keep it over restarts where vmr can')
     .option('--yes', 'with --fix and --endure: do not ask')
     .option(
       '--endure [stresses]',

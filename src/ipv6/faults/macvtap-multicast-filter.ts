@@ -52,17 +52,15 @@ export function filteredSolicitation(situation: Situation): FilteredSolicitation
 }
 
 export function openingFixes(vmName: string, { nic, macvtap, hop }: FilteredSolicitation): readonly Fix[] {
+  const { macvtapMode = 'bridge' } = nic
+  const trusted = macvtapMode === 'bridge' ? 'macvtap-trust' : `macvtap-${macvtapMode}-trust`
   return [
     {
       what: 'let libvirt copy the guest’s groups into the filter: trustGuestRxFilters="yes"',
       price:
         'the guest decides which multicast and MAC address its macvtap takes in; it already sees what is sent to it',
-      commands: [
-        {
-          on: 'host',
-          words: `vmr vm switch ${vmName} --nic ${nic.macvtapMode === 'passthrough' ? 'macvtap-passthrough-trust' : 'macvtap-trust'} --only ${nic.name}`,
-        },
-      ],
+      commands: [{ on: 'host', words: `vmr vm switch ${vmName} --nic ${trusted} --only ${nic.name}` }],
+      switchTo: { nic: nic.name, mode: trusted },
     },
     {
       what: 'let the macvtap take in all multicast, until the VM stops',
