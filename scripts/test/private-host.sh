@@ -5,6 +5,15 @@
 set -euo pipefail
 
 if [ -z "${VMR_PRIVATE_HOST:-}" ]; then
+  # Hosts at the same time each have a number of their own, for as long as they hold its lock.
+  locks=$(dirname "${BASH_SOURCE[0]}")/../../.cache
+  mkdir -p "$locks"
+  for number in {0..15}; do
+    exec {lock}>"$locks/private-host-$number.lock"
+    if flock --nonblock "$lock"; then break; fi
+    exec {lock}>&-
+  done
+  export VMR_PRIVATE_HOST_NUMBER=$number
   # No signal reaches what is inside when the caller is killed with SIGKILL, but the kernel's own.
   VMR_PRIVATE_HOST=1 exec setpriv --pdeathsig KILL -- \
     unshare --mount --net --pid --fork --kill-child --mount-proc -- "$0" "$@"
@@ -43,6 +52,17 @@ install -d /var/log/libvirt/qemu
 copied /var/cache/libvirt
 copied /etc/libvirt
 find /etc/libvirt/qemu -name '*.xml' -delete
+
+# A macvtap is reached by /dev/tapN, N being the number of its link, and the kernel has one /dev for all hosts: two
+# macvtaps of the same number, and the guest of one would talk through the other. So each host counts from elsewhere.
+count_links_from() {
+  local pair
+  for ((pair = 0; pair < $1 / 2; pair++)); do
+    echo "link add name skip$pair group 77 type veth peer name skipped$pair"
+  done | ip -batch -
+  [ "$1" -eq 0 ] || ip link delete group 77
+}
+count_links_from $((VMR_PRIVATE_HOST_NUMBER * 500))
 
 ip link set lo up
 virtlogd --daemon </dev/null
