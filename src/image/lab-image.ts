@@ -11,7 +11,7 @@ import { readGuestFiles } from './guest-files.ts'
 import { composeRootFilesystem, requestedPackages } from './root-filesystem.ts'
 
 /** Goes into every digest: raise it when the same inputs shall give other bytes. */
-const builderVersion = 3
+const builderVersion = 4
 
 /**
  * What the kernel is told. `no_timer_check` and `tsc=unstable`: under software emulation on a loaded host the timer

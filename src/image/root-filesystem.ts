@@ -83,6 +83,8 @@ const symlinks: Readonly<Record<string, string>> = {
   'usr/bin/sh': 'bash-static',
   'usr/bin/vbash': 'bash-static',
   'usr/sbin/ip': '../bin/ip',
+  // Where Debian's dropbear looks for it.
+  'usr/lib/sftp-server': 'openssh/sftp-server',
 }
 
 /**
