@@ -9,6 +9,7 @@ import { collectOutput, collectTail, streamLines } from '../local/output.ts'
 import { quoteForScript } from '../serial/quote.ts'
 import type { RunningCommand, RunOptions, RunResult, Shell } from '../shell.ts'
 import type { SshConnection } from './connect.ts'
+import { writeBySftp } from './sftp.ts'
 
 export interface SshShell extends Shell {
   /** Stops what still runs in the background; the connection stays open. Never rejects. */
@@ -23,6 +24,8 @@ const maxLineBytes = 8000
 /** What a login shell may say before the command starts; VyOS's prints an empty line. */
 const maxGreetingBytes = 64 * 1024
 const graceMs = 2000
+/** A shorter file is written by one command, in fewer round trips. */
+const sftpFromLength = 256 * 1024
 
 /**
  * Runs commands over an SSH connection, any number at once. The host needs a POSIX sh, /proc, setsid and coreutils.
@@ -101,14 +104,20 @@ export function sshShell(connection: SshConnection): SshShell {
       return started
     },
     async writeFile(path, content, options = {}) {
-      const script = 'umask 077; cat >"$1.$3" && chmod "$2" "$1.$3" && mv -f "$1.$3" "$1" || { rm -f "$1.$3"; exit 1; }'
+      if (content.length >= sftpFromLength && (await writeBySftp(connection, path, content, options))) return
+      // A connection that is lost ends the input too: what came is not taken for the whole.
+      const script =
+        'trap "exit 1" TERM; trap \'rm -f "$1.$3"\' EXIT; umask 077; cat >"$1.$3" && [ "$(wc -c <"$1.$3")" -eq "$4" ] && chmod "$2" "$1.$3" && mv -f "$1.$3" "$1" || exit 1'
       const mode = (options.mode ?? 0o644).toString(8)
       const word = randomBytes(6).toString('hex')
-      const { exitCode, stderr } = await run(['sh', '-c', script, 'sh', path, mode, word], {
-        stdin: content,
-        timeoutMs: defaultTimeoutMs + content.length / 100,
-        ...(options.signal === undefined ? {} : { signal: options.signal }),
-      })
+      const { exitCode, stderr } = await run(
+        ['sh', '-c', script, 'sh', path, mode, word, String(Buffer.byteLength(content))],
+        {
+          stdin: content,
+          timeoutMs: defaultTimeoutMs + content.length / 100,
+          ...(options.signal === undefined ? {} : { signal: options.signal }),
+        },
+      )
       if (exitCode !== 0)
         throw new VmrError(
           'HOST_COMMAND_FAILED',

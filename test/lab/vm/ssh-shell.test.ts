@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setImmediate } from 'node:timers/promises'
 import { z } from 'zod'
 import { caseLinks } from '../../../src/bench/cases/bench-case.ts'
 import { findCase } from '../../../src/bench/cases/index.ts'
@@ -13,6 +15,7 @@ import { localShell } from '../../../src/shell/local.ts'
 import { runChecked, type Shell } from '../../../src/shell/shell.ts'
 import { connectSsh, type SshTarget } from '../../../src/shell/ssh/connect.ts'
 import { openRelay } from '../../../src/shell/ssh/relay.ts'
+import { writeBySftp } from '../../../src/shell/ssh/sftp.ts'
 import { sshConfigTarget } from '../../../src/shell/ssh/ssh-config.ts'
 import { sshShell } from '../../../src/shell/ssh/ssh-shell.ts'
 import { knownHostsFile, pinHostKeys, pinnedHostKeys } from '../../../src/vm/ssh/host-keys.ts'
@@ -48,6 +51,14 @@ const isLinkLocal = (entry: unknown) =>
 const settled = (key: string, value: unknown) => {
   if (isVolatile(key)) return undefined
   return Array.isArray(value) ? value.filter((entry) => !isLinkLocal(entry)) : value
+}
+
+async function until(condition: () => Promise<boolean>): Promise<void> {
+  const limit = performance.now() + 30_000
+  while (!(await condition())) {
+    assert.ok(performance.now() < limit, `${condition} did not come true`)
+    await setImmediate()
+  }
 }
 
 async function kernelState(shell: Shell): Promise<unknown> {
@@ -130,6 +141,65 @@ describe('a guest’s shell by SSH', function () {
     ])
     assert.equal(sum, `${Buffer.byteLength(content)}\n640\nend`)
     await assert.rejects(guest.shell.writeFile('/no/such', 'x'), hasCode('HOST_COMMAND_FAILED'))
+  })
+
+  it('writes a large file by SFTP where the server has it, in place of another one', async () => {
+    const connection = await connectSsh({ ...(await target()), password: 'vyos' })
+    const content = `${'ü€\n'.repeat(500_000)}end`
+    await guest.shell.writeFile('/tmp/by sftp', 'another one')
+    assert.equal(await writeBySftp(connection, '/tmp/by sftp', content, { mode: 0o600 }), true)
+    await connection.close()
+    const seen = await runChecked(guest.shell, [
+      'sh',
+      '-c',
+      'sha256sum <"$1"; stat -c %a "$1"; rm "$1"',
+      'sh',
+      '/tmp/by sftp',
+    ])
+    assert.equal(seen, `${createHash('sha256').update(content).digest('hex')}  -\n600\n`)
+  })
+
+  it('leaves nothing of a large file that could not be written whole, and says why', async () => {
+    const content = 'x'.repeat(8_000_000)
+    const root = (script: string) => runChecked(guest.shell, ['sudo', 'sh', '-c', script])
+    await root('mkdir -m 777 /tmp/small && mount -t tmpfs -o size=1m,mode=777 tmpfs /tmp/small')
+    try {
+      await assert.rejects(guest.shell.writeFile('/tmp/small/file', content), hasCode('HOST_COMMAND_FAILED'))
+      await assert.rejects(guest.shell.writeFile('/no/such', content), hasCode('HOST_COMMAND_FAILED'))
+      const stop = new AbortController()
+      const writing = guest.shell.writeFile('/tmp/stopped', content, { signal: stop.signal })
+      const files = () => runChecked(guest.shell, ['sh', '-c', 'ls /tmp/small /tmp | grep -e file -e stopped || true'])
+      await Promise.race([until(async () => (await files()).includes('stopped.')), writing])
+      stop.abort()
+      await assert.rejects(writing, hasCode('INTERRUPTED'))
+      // The server hears of it after the caller.
+      await until(async () => (await files()) === '')
+    } finally {
+      await root('umount /tmp/small; rmdir /tmp/small')
+    }
+  })
+
+  it('writes by its shell where the server has no SFTP, and leaves nothing either', async () => {
+    const content = '0123456789'.repeat(800_000)
+    const move = (from: string, to: string) => runChecked(guest.shell, ['sudo', 'mv', from, to])
+    const server = '/usr/lib/openssh/sftp-server'
+    await move(server, `${server}.away`)
+    try {
+      await guest.shell.writeFile('/tmp/large', content, { mode: 0o604 })
+      assert.equal(
+        await runChecked(guest.shell, ['sh', '-c', 'wc -c </tmp/large; stat -c %a /tmp/large; rm /tmp/large']),
+        `${content.length}\n604\n`,
+      )
+      const stop = new AbortController()
+      const writing = guest.shell.writeFile('/tmp/large', content, { signal: stop.signal })
+      const files = () => runChecked(guest.shell, ['sh', '-c', 'ls /tmp | grep large || true'])
+      await Promise.race([until(async () => (await files()) !== ''), writing])
+      stop.abort()
+      await assert.rejects(writing, hasCode('INTERRUPTED'))
+      assert.equal(await files(), '')
+    } finally {
+      await move(`${server}.away`, server)
+    }
   })
 
   const target = async (): Promise<SshTarget> => {
