@@ -12,7 +12,7 @@ import { prepareSwitch, switchRunning } from '../vm/switch/switch-vm.ts'
 import type { NamedFault } from './diagnosis.ts'
 import { probeOnce } from './evidence/observe.ts'
 import type { Evidence } from './evidence/schema.ts'
-import { guestKey, hostKey } from './evidence/topology.ts'
+import { guestKey, isHost } from './evidence/topology.ts'
 import type { Fix, LiveChange } from './faults/fault.ts'
 import type { ReachedVm } from './observe-vm.ts'
 import { argvOf } from './prove.ts'
@@ -95,7 +95,7 @@ async function keep(change: LiveChange, { evidence, machines }: FixRequest): Pro
     return {
       not: `nothing keeps it over a restart of ${evidence.vm.name}: set it in the guest’s configuration and save`,
     }
-  if (machine !== hostKey && machine !== `pc:${hostKey}`)
+  if (!isHost(machine))
     return {
       not:
         machines.get(machine)?.netns === undefined

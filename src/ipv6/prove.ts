@@ -1,11 +1,12 @@
-import { runChecked, type Shell } from '../shell/shell.ts'
+import { runChecked } from '../shell/shell.ts'
 import type { Journal } from '../undo/journal.ts'
 import type { UndoStep } from '../undo/steps.ts'
 import type { NamedFault } from './diagnosis.ts'
 import { type ObservedMachine, probeOnce } from './evidence/observe.ts'
 import type { Evidence } from './evidence/schema.ts'
-import { guestKey, hostKey } from './evidence/topology.ts'
+import { isHost } from './evidence/topology.ts'
 import type { LiveChange } from './faults/fault.ts'
+import { guardGuest } from './guest-guard.ts'
 import { proofSeconds, withinSeconds } from './time-limit.ts'
 
 /** Broken, healed, broken again: what a cause has to show. */
@@ -57,14 +58,21 @@ async function breakAndCure(named: NamedFault, request: ProveRequest): Promise<C
   const broken = !(await works())
   const step = undoStep(change, machine.netns)
   const id = step === undefined ? undefined : await journal.before(step)
+  const words = (value: string) => [...machine.asRoot, ...argvOf(change, value)]
+  const callOff =
+    step === undefined
+      ? await guardGuest(machine, argvOf(change, change.before), { seconds: guardSeconds, signal })
+      : undefined
   let healed = false
   try {
-    await apply(machine, change, change.value, signal)
+    await runChecked(machine.shell, words(change.value), { signal })
     healed = await works()
   } finally {
     // Also when the person pressed Ctrl-C: this one may not be aborted.
-    await apply(machine, change, change.before, undefined)
+    await runChecked(machine.shell, words(change.before))
     if (id !== undefined) await journal.undone(id)
+    // Else it would take back a fix that is applied next.
+    await callOff?.()
   }
   const brokenAgain = !(await works())
   const what = change.kind === 'sysctl' ? change.key : `${change.attribute} of ${change.link}`
@@ -81,23 +89,8 @@ export function argvOf(change: LiveChange, value: string): readonly string[] {
   return ['ip', 'link', 'set', 'dev', change.link, ...change.attribute.split(' '), value]
 }
 
-async function apply(
-  { shell, asRoot }: { readonly shell: Shell; readonly asRoot: readonly string[] },
-  change: LiveChange,
-  value: string,
-  signal: AbortSignal | undefined,
-): Promise<void> {
-  const options = signal === undefined ? {} : { signal }
-  if (change.machine === guestKey && value === change.value) {
-    const back = [...asRoot, ...argvOf(change, change.before)]
-    const guard = 'setsid sh -c \'sleep "$1"; shift; exec "$@"\' guard "$@" </dev/null >/dev/null 2>&1 &'
-    await runChecked(shell, ['bash', '-c', guard, 'bash', String(guardSeconds), ...back], options)
-  }
-  await runChecked(shell, [...asRoot, ...argvOf(change, value)], options)
-}
-
 function undoStep(change: LiveChange, netns: string | undefined): UndoStep | undefined {
-  if (change.machine !== hostKey && netns === undefined) return undefined
+  if (!isHost(change.machine) && netns === undefined) return undefined
   const where = netns === undefined ? {} : { netns }
   if (change.kind === 'sysctl') return { kind: 'sysctl', key: change.key, value: change.before, ...where }
   return { kind: 'link-attribute', name: change.link, attribute: change.attribute, value: change.before, ...where }

@@ -2,8 +2,10 @@ import { VmrError } from '../../errors/vmr-error.ts'
 import { readLinks } from '../../os/linux/ip-json.ts'
 import { type RunOptions, runChecked } from '../../shell/shell.ts'
 import type { UndoStep } from '../../undo/steps.ts'
+import { isHost } from '../evidence/topology.ts'
+import { guardGuest } from '../guest-guard.ts'
 import type { ReachableMachine } from '../observe-vm.ts'
-import { isHost, placeOf, type StressBench, type Timer } from './stress.ts'
+import { placeOf, type StressBench, type Timer } from './stress.ts'
 
 /** A timer with the value that it had. */
 export interface ReadTimer extends Timer {
@@ -54,7 +56,7 @@ export async function shorten(
     readonly note?: number
   }
   const made: Change[] = []
-  const guards: (() => Promise<unknown>)[] = []
+  const guards: (() => Promise<void>)[] = []
 
   // Also when the person pressed Ctrl-C: nothing in here may be aborted, and nothing keeps the rest.
   const restore: ShortenedTimers['restore'] = async (which = () => true) => {
@@ -82,7 +84,8 @@ export async function shorten(
       const machine = machines.get(timer.machine)
       if (machine === undefined || to(timer) === timer.value) continue
       const step = undoStep(timer, machine)
-      if (step === undefined) guards.push(await guard(machine, timer, signal))
+      if (step === undefined)
+        guards.push(await guardGuest(machine, argvOf(timer, timer.value), { seconds: guardSeconds, signal }))
       const note = step === undefined ? undefined : await journal.before(step)
       made.push({ timer, machine, value: to(timer), ...(note === undefined ? {} : { note }) })
       await set(machine, timer, to(timer), { signal })
@@ -106,19 +109,6 @@ async function set(
 function argvOf({ kind, link, setting }: Timer, value: number): readonly string[] {
   if (kind === 'sysctl') return ['sysctl', '-q', '-w', `${setting}=${value}`]
   return ['ip', 'link', 'set', 'dev', link, 'type', 'bridge', setting, String(value)]
-}
-
-/** Has the guest take a change back by itself after a while; returns what calls that off. */
-async function guard(
-  { shell, asRoot }: ReachableMachine,
-  timer: ReadTimer,
-  signal: AbortSignal,
-): Promise<() => Promise<unknown>> {
-  const script = 'setsid sh -c \'sleep "$1"; shift; exec "$@"\' guard "$@" </dev/null >/dev/null 2>&1 & echo "$!"'
-  const words = [String(guardSeconds), ...asRoot, ...argvOf(timer, timer.value)]
-  const pid = (await runChecked(shell, ['bash', '-c', script, 'bash', ...words], { signal })).trim()
-  // Its process group, the sleep included.
-  return async () => /^\d+$/.test(pid) && shell.run(['kill', '--', `-${pid}`])
 }
 
 /** Undefined for a guest, whose changes no journal of this host can take back. */

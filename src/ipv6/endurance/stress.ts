@@ -2,7 +2,7 @@ import type { Connection, Domain } from '../../libvirt/index.ts'
 import type { Journal } from '../../undo/journal.ts'
 import type { GuestSystem } from '../../vm/guest-access.ts'
 import type { Evidence, LinkState } from '../evidence/schema.ts'
-import { guestKey, hostKey, linkOf } from '../evidence/topology.ts'
+import { guestKey, hostKey, isHost, linkOf } from '../evidence/topology.ts'
 import type { ReachableMachine } from '../observe-vm.ts'
 
 /** In the order in which they run: those that nobody notices first. */
@@ -96,11 +96,6 @@ export function isOwn({ vm, nics }: Evidence, { machine, link }: Pick<Timer, 'ma
   if (isHost(machine)) return link.startsWith('vmr') || (vm.ours && nics.some(({ target }) => target === link))
   // The PCs of a testbed are vmr's, and so is another VM that it logs in to.
   return true
-}
-
-/** By its key: the host is itself a neighbour of the VM where it has an address on the same network. */
-export function isHost(machine: string): boolean {
-  return machine === hostKey || machine === `pc:${hostKey}`
 }
 
 /** The bridges of the host that the VM's NICs are ports of. */

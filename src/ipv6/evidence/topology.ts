@@ -8,6 +8,11 @@ export const hostKey = 'host'
 export const guestKey = 'guest'
 export const farKey = (name: string) => `pc:${name}`
 
+/** By its key: the host is itself a neighbour of the VM where it has an address on the same network. */
+export function isHost(machine: string): boolean {
+  return machine === hostKey || machine === farKey(hostKey)
+}
+
 /** A path before anything was sent over it. */
 export type PlannedPath = Omit<PathEvidence, 'probe' | 'trace' | 'large'>
 

@@ -80,6 +80,8 @@ describe('vmr diagnose --fix', function () {
     assert.match(applied[0]?.kept.not ?? '', /restart of r1: set it in the guest’s configuration/)
     assert.deepEqual(applied[0]?.stillBroken, [])
     assert.equal((await lab.guest('sysctl -n net.ipv4.icmp_echo_ignore_all')).trim(), '0')
+    // Nothing is left of the proof that would take the fix back.
+    assert.equal(await lab.guest('pgrep -x sleep || true'), '')
   })
 
   it('keeps a setting of the host beside what is kept there already', async () => {
