@@ -42,7 +42,15 @@ export async function startBackground(
     settle({ exitCode, stdout, stderr, durationMs: performance.now() - startedAt })
   }
   const giveUp = (error: unknown) => finish(unknownStatus, '', error instanceof Error ? error.message : String(error))
-  const collect = async () => {
+  let collecting: Promise<void> | undefined
+  /** Both the guest's word that the command has ended and whoever ends it ask for its output: it is fetched once. */
+  const collect = () => {
+    collecting ??= fetchOutput().finally(() => {
+      collecting = undefined
+    })
+    return collecting
+  }
+  const fetchOutput = async () => {
     if (settled) return
     try {
       const outcome = await runner.collect(name, limits)
@@ -58,6 +66,8 @@ export async function startBackground(
         try {
           await runner.run(['bash', runner.program, 'stop', name], limits)
           await collect()
+          // What was being fetched may have been asked for before the end.
+          if (!settled) await collect()
         } catch (error) {
           giveUp(error)
         }

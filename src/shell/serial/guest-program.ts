@@ -1,3 +1,8 @@
+import { createHash } from 'node:crypto'
+
+/** Most commands leave one of their streams empty, and every process costs a guest without KVM ten milliseconds. */
+const emptyDigest = createHash('sha256').digest('hex')
+
 /**
  * The program that runs commands inside the guest, in bash and coreutils. It lies in a private folder, so a command's
  * output goes to files first: it can be sent again when a kernel message fell into it, its size is known before it is
@@ -17,25 +22,37 @@ export function guestProgram(word: string): string {
 w=${word}
 emit() {
   local o=$d/$1.out e=$d/$1.err r=- so se ho he
-  [ -e "$d/$1.rc" ] && read -r r <"$d/$1.rc"
-  so=$(wc -c <"$o") se=$(wc -c <"$e")
-  ho=$(sha256sum <"$o") he=$(sha256sum <"$e")
+  [ -s "$d/$1.rc" ] && read -r r <"$d/$1.rc"
+  measure "$o"; so=$size ho=$hash
+  measure "$e"; se=$size he=$hash
   printf '\\n%s begin %s\\n' "$w" "$2"
   if [ "$so" -le "$3" ] && [ "$se" -le "$3" ]; then
-    if [ "$4" = base64 ]; then base64 <"$o"; else cat "$o"; fi
+    show "$o" "$so" "$4"
     printf '\\n%s middle %s\\n' "$w" "$2"
-    if [ "$4" = base64 ]; then base64 <"$e"; else cat "$e"; fi
+    show "$e" "$se" "$4"
   fi
-  printf '\\n%s end %s %s %s %s %s %s\\n' "$w" "$2" "$r" $so $se "\${ho%% *}" "\${he%% *}"
+  printf '\\n%s end %s %s %s %s %s %s\\n' "$w" "$2" "$r" $so $se "$ho" "$he"
+}
+measure() {
+  size=0 hash=${emptyDigest}
+  [ -s "$1" ] || return 0
+  size=$(wc -c <"$1")
+  hash=$(sha256sum <"$1")
+  hash=\${hash%% *}
+}
+show() {
+  [ "$2" -gt 0 ] || return 0
+  if [ "$3" = base64 ]; then base64 <"$1"; else cat "$1"; fi
 }
 signal() {
   [ -e "$d/$1.pid" ] || return 0
   read -r p <"$d/$1.pid"
-  kill "-$2" -- "-$p" 2>/dev/null || sudo -n kill "-$2" -- "-$p" 2>/dev/null
+  # Until setsid has made it one, there is no group.
+  kill "-$2" -- "-$p" 2>/dev/null || kill "-$2" "$p" 2>/dev/null || sudo -n kill "-$2" -- "-$p" 2>/dev/null
 }
 finished() {
   local i=0
-  until [ -e "$d/$1.rc" ]; do
+  until [ -s "$d/$1.rc" ]; do
     [ $((i += 1)) -le "$2" ] || return 1
     sleep 0.1
   done
@@ -51,7 +68,7 @@ run)
   -) in=/dev/null ;;
   *) in=$d/$in ;;
   esac
-  rm -f "$d/r.rc"
+  : >"$d/r.rc"
   "$@" <"$in" >"$d/r.out" 2>"$d/r.err"
   echo $? >"$d/r.rc"
   emit r "$f" "$m" plain
@@ -78,12 +95,16 @@ background)
     wait $p
     r=$?
   done
-  echo \${r:-255} >"$d/$b.rc.new"
-  mv "$d/$b.rc.new" "$d/$b.rc"
+  echo \${r:-255} >"$d/$b.rc"
   printf '\\n%s ended %s\\n' "$w" "$b" >"$t"
   ;;
 stop)
-  [ -e "$d/$2.rc" ] || signal "$2" TERM
+  # It may have been asked to start a moment ago.
+  for i in {1..20}; do
+    [ -s "$d/$2.pid" ] && break
+    sleep 0.1
+  done
+  [ -s "$d/$2.rc" ] || signal "$2" TERM
   finished "$2" 20 || { signal "$2" KILL; finished "$2" 50; }
   ;;
 slice)
