@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { VmrError } from '../../errors/vmr-error.ts'
+import { isVmrError, VmrError } from '../../errors/vmr-error.ts'
 import type { Console } from './console.ts'
 import { interrupt, requireLoggedIn, type StepOptions, shellPromptOrThrow, synchronise } from './synchronise.ts'
 
@@ -9,6 +9,8 @@ const lineLength = 480
 const window = 4
 const stallMs = 10_000
 const maxAttempts = 3
+/** A guest without KVM starts a process in a tenth of a second on a busy host, and reads 500 bytes of base64 in a millisecond. */
+const askAgainMs = (bytes: number) => 4000 + bytes / 500
 
 /**
  * Types bytes into a file of the guest: base64 in a here-document with a quoted delimiter, so that no character of the
@@ -40,6 +42,7 @@ export async function upload(
       const stored = await storedDigest(console, `base64 -d <${folder}/typed >${path}; sha256sum <${path}`, {
         ...options,
         timeoutMs: left(),
+        askAgainMs: askAgainMs(content.length),
       })
       if (stored === digest) return
     }
@@ -76,19 +79,38 @@ async function typeLines(console: Console, lines: readonly string[], options: St
   return true
 }
 
-async function storedDigest(console: Console, command: string, options: StepOptions): Promise<string | undefined> {
-  await console.send(`${command}\r`)
-  return console.expect<string>(
-    {
-      line: ({ text }) => {
-        requireLoggedIn(console, text)
-        return /^([0-9a-f]{64}) {2}-$/.exec(text)?.[1]
-      },
-      prompt: loggedOutOnly(console),
-      idle: { afterMs: stallMs, react: () => 'lost' },
-    },
-    { ...options, what: 'the digest of what was typed' },
-  )
+/**
+ * Asks again where the answer was lost: on a console that others write to all the time, no silence ever tells that it was.
+ * Undefined when no answer came.
+ */
+async function storedDigest(
+  console: Console,
+  command: string,
+  { askAgainMs, ...options }: StepOptions & { readonly askAgainMs: number },
+): Promise<string | undefined> {
+  const deadline = performance.now() + options.timeoutMs
+  for (let asked = 1; asked <= maxAttempts; asked += 1) {
+    await console.send(`${command}\r`)
+    const timeoutMs =
+      asked === maxAttempts ? deadline - performance.now() : Math.min(askAgainMs, deadline - performance.now())
+    try {
+      return await console.expect<string | undefined>(
+        {
+          line: ({ text }) => {
+            requireLoggedIn(console, text)
+            // What others wrote can stand before it on its line.
+            return /([0-9a-f]{64}) {2}-$/.exec(text)?.[1]
+          },
+          prompt: loggedOutOnly(console),
+          idle: { afterMs: stallMs, react: () => undefined },
+        },
+        { ...options, timeoutMs: Math.max(1, timeoutMs), what: 'the digest of what was typed' },
+      )
+    } catch (error) {
+      if (!isVmrError(error) || error.code !== 'GUEST_COMMAND_TIMEOUT' || asked === maxAttempts) throw error
+    }
+  }
+  return undefined
 }
 
 /** A shell prompt may stand there for a moment; a login prompt ends the upload. */

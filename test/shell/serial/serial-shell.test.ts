@@ -135,6 +135,23 @@ describe('serial shell', () => {
     terminal.onOutput((bytes) => bytes)
   })
 
+  it('asks again for the digest of a file that was lost among what never falls silent', async () => {
+    let losses = 1
+    const file = `${folder}/noisy`
+    const noise = setInterval(() => terminal.says('noise\r\n'), 200)
+    terminal.onOutput((bytes) => {
+      const text = bytes.toString('latin1')
+      if (losses === 0 || !/[0-9a-f]{64} {2}-/.test(text)) return bytes
+      losses -= 1
+      return Buffer.from(text.replace(/([0-9a-f]{64}) {2}-/, '[  1.0] oops'), 'latin1')
+    })
+    await shell.writeFile(file, 'whole')
+    assert.equal(losses, 0)
+    assert.equal(readFileSync(file, 'utf8'), 'whole')
+    terminal.onOutput((bytes) => bytes)
+    clearInterval(noise)
+  })
+
   it('ends a command that takes too long, and goes on', async () => {
     await assert.rejects(shell.run(['sleep', '60'], { timeoutMs: 300 }), {
       code: 'TIMED_OUT',
