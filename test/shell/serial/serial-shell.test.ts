@@ -215,11 +215,16 @@ describe('serial shell', () => {
   })
 
   it('stops a command in the background with all its children, politely first', async () => {
-    const polite = await shell.start(['sh', '-c', 'trap "echo bye; exit 0" TERM; while true; do sleep 0.1; done'])
+    const started = async (trap: string) => {
+      const command = await shell.start(['sh', '-c', `trap "${trap}" TERM; echo ready; while true; do sleep 0.1; done`])
+      for await (const line of command.lines) if (line === 'ready') break
+      return command
+    }
+    const polite = await started('echo bye; exit 0')
     const [first, again] = await Promise.all([polite.stop(), polite.stop()])
-    assert.deepEqual([first.exitCode, first.stdout], [0, 'bye\n'])
+    assert.deepEqual([first.exitCode, first.stdout], [0, 'ready\nbye\n'])
     assert.equal(again, first)
-    const stubborn = await shell.start(['sh', '-c', 'trap "" TERM; while true; do sleep 0.1; done'])
+    const stubborn = await started('')
     assert.equal((await stubborn.stop()).exitCode, 137)
   })
 
