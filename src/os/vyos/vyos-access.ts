@@ -23,6 +23,22 @@ export interface VyosAccess {
   readonly undoRecords: UndoRecords
 }
 
+/** What `show version` said since the guest was started, behind the kernel's name for that start. */
+const versionFile = '/tmp/.vmr-version'
+const bootIdFile = '/proc/sys/kernel/random/boot_id'
+
+/** Asked once a start of the guest, since the answer takes a slow one seconds and stays the same until it is restarted. */
+async function readVersionOnce(shell: Shell, signal: AbortSignal | undefined): Promise<string> {
+  const options = signal === undefined ? {} : { signal }
+  const { stdout } = await shell.run(['sh', '-c', `cat ${bootIdFile} ${versionFile} 2>/dev/null`], options)
+  const [bootId = '', writtenIn, ...said] = stdout.split('\n')
+  if (bootId !== '' && bootId === writtenIn) return said.join('\n')
+  const answer = await runOperational(shell, ['show', 'version'], signal)
+  // A file that cannot be written only costs the next one a question.
+  await shell.writeFile(versionFile, `${bootId}\n${answer}`, { mode: 0o600, ...options }).catch(() => undefined)
+  return answer
+}
+
 const versions = new WeakMap<Shell, VyosVersion>()
 
 /** By commands in the guest, over its console or SSH. */
@@ -30,10 +46,9 @@ export function shellAccess(shell: Shell): VyosAccess {
   return {
     description: shell.description,
     async readVersion(signal) {
-      // Asked once a shell, since the answer takes a slow guest seconds.
       const known = versions.get(shell)
       if (known !== undefined) return known
-      const version = parseVyosVersion(await runOperational(shell, ['show', 'version'], signal))
+      const version = parseVyosVersion(await readVersionOnce(shell, signal))
       versions.set(shell, version)
       return version
     },

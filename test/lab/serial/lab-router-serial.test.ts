@@ -13,7 +13,7 @@ import { planVyos, readVyosVersion, vyosOs } from '../../../src/os/vyos/vyos-os.
 import { localShell } from '../../../src/shell/local.ts'
 import { type ConsoleSession, type ConsoleState, openConsoleSession } from '../../../src/shell/serial/login.ts'
 import { type SerialShell, serialShell } from '../../../src/shell/serial/serial-shell.ts'
-import { runChecked } from '../../../src/shell/shell.ts'
+import { runChecked, type Shell } from '../../../src/shell/shell.ts'
 import { type SerialGuest, startSerialGuest } from './serial-guest.ts'
 
 const description = 'serial console of the lab router'
@@ -142,6 +142,25 @@ describe('lab router on its serial console', function () {
     await vyosOs.unconfigure(shell, everyCase)
     assert.deepEqual(lines(await readConfiguration(shell)), lines(before))
     assert.equal((await shell.run(['sh', '-c', 'ls /tmp/vmr-*'])).stdout, '')
+  })
+
+  it('asks for the version once until the guest is restarted', async () => {
+    const asked = async () => {
+      const commands: string[] = []
+      const another: Shell = {
+        ...shell,
+        run: (argv, options) => {
+          commands.push(argv.join(' '))
+          return shell.run(argv, options)
+        },
+      }
+      assert.equal((await readVyosVersion(another)).train, '1.4')
+      return commands.some((command) => command.endsWith('show version'))
+    }
+    assert.equal(await asked(), false)
+    await shell.run(['sed', '-i', '1s/.*/another-start/', '/tmp/.vmr-version'])
+    assert.equal(await asked(), true)
+    assert.equal(await asked(), false)
   })
 
   it('commits nothing when one command is refused, and says which in VyOS’s words', async () => {
