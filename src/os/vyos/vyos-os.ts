@@ -155,7 +155,9 @@ export async function reconfigureVyos(
   const running = await vyos.readConfiguration(signal)
   const staying = new Set(renderNetworkConfig(to, train).present.map(({ path }) => keyOf(path)))
   const present = going.present.filter(({ path }) => !staying.has(keyOf(path)))
-  const removals = planRemoval(running, { ...going, present })
+  // Setting the only value of a node replaces the one before; without any VyOS may refuse what the node is in.
+  const replaced = new Set(coming.present.filter(({ single }) => single).map(({ path }) => keyOf(path.slice(0, -1))))
+  const removals = planRemoval(running, { ...going, present }).filter(({ path }) => !replaced.has(keyOf(path)))
   const left = running.filter((path) => !removals.some((removal) => startsWith(path, removal.path)))
   const additions = planChange(left, coming)
   // Within one transaction what goes must not come again below the same node: success is told by what is there after.

@@ -144,6 +144,22 @@ describe('lab router on its serial console', function () {
     assert.equal((await shell.run(['sh', '-c', 'ls /tmp/vmr-*'])).stdout, '')
   })
 
+  it('gives a tunnel another remote end without leaving it with none', async () => {
+    const before = await readConfiguration(shell)
+    const towards = (remote: string) =>
+      networkConfigSchema.parse({
+        ethernets: { eth0: { addresses: ['2001:db8:1::1/64'] } },
+        tunnels: { tun0: { kind: 'ipip6', local: '2001:db8:1::1', remote, addresses: ['10.99.0.1/30'] } },
+      })
+    const [first, other] = [towards('2001:db8:1::2'), towards('2001:db8:1::3')]
+    await vyosOs.configure(shell, first)
+    await vyosOs.reconfigure(shell, first, other)
+    assert.match(await runChecked(shell, ['ip', '-6', 'tunnel', 'show', 'tun0']), /remote 2001:db8:1::3 /)
+    await vyosOs.unconfigure(shell, other)
+    await vyosOs.unconfigure(shell, first)
+    assert.deepEqual(lines(await readConfiguration(shell)), lines(before))
+  })
+
   it('asks for the version once until the guest is restarted', async () => {
     const asked = async () => {
       const commands: string[] = []
