@@ -148,9 +148,17 @@ export async function readMachineState(
   shell: Shell,
   { asRoot = [], signal }: ReadStateOptions = {},
 ): Promise<MachineState> {
-  const { stdout } = await shell.run(stateArgv(asRoot), { timeoutMs: 30_000, ...(signal && { signal }) })
-  return parseMachineState(stdout, shell.description)
+  for (let reading = 1; ; reading += 1) {
+    const { stdout } = await shell.run(stateArgv(asRoot), { timeoutMs: 30_000, ...(signal && { signal }) })
+    // Something changed while the kernel was telling it, as right after a start: a moment later it is told whole.
+    if (reading === mostReadings || !stdout.includes(interrupted))
+      return parseMachineState(stdout.replaceAll(interrupted, ''), shell.description)
+  }
 }
+
+const mostReadings = 5
+/** On standard error (iproute2's lib/libnetlink.c). */
+const interrupted = 'Dump was interrupted and may be inconsistent.\n'
 
 /** Reads what {@link stateArgv} printed. Pure. */
 export function parseMachineState(text: string, of: string): MachineState {
