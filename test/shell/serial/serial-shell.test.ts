@@ -139,18 +139,21 @@ describe('serial shell', () => {
     let losses = 1
     const file = `${folder}/noisy`
     const noise = setInterval(() => terminal.says('noise\r\n'), 200)
-    terminal.onOutput((bytes) => {
-      const text = bytes.toString('latin1')
-      if (losses === 0 || !/[0-9a-f]{64} {2}-/.test(text)) return bytes
-      losses -= 1
-      return Buffer.from(text.replace(/([0-9a-f]{64}) {2}-/, '[  1.0] oops'), 'latin1')
-    })
-    await shell.writeFile(file, 'whole')
-    assert.equal(losses, 0)
-    assert.equal(readFileSync(file, 'utf8'), 'whole')
-    terminal.onOutput((bytes) => bytes)
-    clearInterval(noise)
-  })
+    try {
+      terminal.onOutput((bytes) => {
+        const text = bytes.toString('latin1')
+        if (losses === 0 || !/[0-9a-f]{64} {2}-/.test(text)) return bytes
+        losses -= 1
+        return Buffer.from(text.replace(/([0-9a-f]{64}) {2}-/, '[  1.0] oops'), 'latin1')
+      })
+      await shell.writeFile(file, 'whole')
+      assert.equal(losses, 0)
+      assert.equal(readFileSync(file, 'utf8'), 'whole')
+    } finally {
+      terminal.onOutput((bytes) => bytes)
+      clearInterval(noise)
+    }
+  }).timeout(40_000)
 
   it('ends a command that takes too long, and goes on', async () => {
     await assert.rejects(shell.run(['sleep', '60'], { timeoutMs: 300 }), {
