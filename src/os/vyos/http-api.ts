@@ -4,7 +4,7 @@ import { isVmrError, VmrError } from '../../errors/vmr-error.ts'
 import { throwIfAborted } from '../../shell/abort.ts'
 import { type HttpsAnswer, type HttpsTarget, postForm } from '../../shell/https/post-form.ts'
 import { parseConfigTree } from './config-tree.ts'
-import { renderCommand, showCommand, startsWith, type VyosCommand, type VyosPath } from './path.ts'
+import { isDone, renderCommand, showCommand, type VyosCommand, type VyosPath } from './path.ts'
 import { planUndo, resolveUndo, type VyosChange } from './plan.ts'
 import type { ChangeOptions } from './transaction.ts'
 import type { UndoRecords } from './undo-record.ts'
@@ -120,7 +120,7 @@ export function httpApiAccess({ key, undoRecords, ...target }: HttpApiOptions): 
     answer: Answer,
   ): Promise<void> {
     const after = await readConfiguration()
-    const missing = commands.filter((command) => !isActive(command, after))
+    const missing = commands.filter((command) => !isDone(command, after))
     if (answer.ok && missing.length === 0) return
     const undo = planUndo(before, commands)
     const back = resolveUndo(after, undo)
@@ -138,11 +138,6 @@ export function httpApiAccess({ key, undoRecords, ...target }: HttpApiOptions): 
       `the ${description} refused the configuration:\n${reason.trimEnd()}\n${state}`,
     )
   }
-}
-
-function isActive(command: VyosCommand, after: readonly VyosPath[]): boolean {
-  const there = after.some((path) => startsWith(path, command.path))
-  return command.kind === 'set' ? there : !there
 }
 
 /** VyOS commits what it was sent, whether somebody still waits for the answer or not. */

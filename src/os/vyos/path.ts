@@ -21,6 +21,12 @@ export function startsWith(path: VyosPath, prefix: VyosPath): boolean {
   return prefix.length <= path.length && prefix.every((word, index) => path[index] === word)
 }
 
+/** Whether the configuration that is active afterwards has what was set, and no longer what was deleted. */
+export function isDone(command: VyosCommand, after: readonly VyosPath[]): boolean {
+  const there = after.some((path) => startsWith(path, command.path))
+  return command.kind === 'set' ? there : !there
+}
+
 /**
  * One configuration command, as typed or written in a script: node names bare, every other word in single quotes.
  *

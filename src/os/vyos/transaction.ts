@@ -5,7 +5,7 @@ import { throwIfAborted } from '../../shell/abort.ts'
 import { runChecked, type Shell } from '../../shell/shell.ts'
 import { type MergeFile, planMergeFile } from './merge-file.ts'
 import { parseSetCommands } from './parse-commands.ts'
-import { showCommand, startsWith, type VyosCommand, type VyosPath } from './path.ts'
+import { isDone, showCommand, type VyosCommand, type VyosPath } from './path.ts'
 import { applyChanges, planUndo, resolveUndo, type VyosChange } from './plan.ts'
 import {
   isRefusal,
@@ -121,11 +121,6 @@ function inDoubt(error: unknown): unknown {
     `${error.message}\nIts configuration was being changed: all of the change is active, or none of it.`,
     { ...(error.hint === undefined ? {} : { hint: error.hint }), cause: error },
   )
-}
-
-function isDone(command: VyosCommand, after: readonly VyosPath[]): boolean {
-  const there = after.some((path) => startsWith(path, command.path))
-  return command.kind === 'set' ? there : !there
 }
 
 function refusal(
