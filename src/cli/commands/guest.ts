@@ -1,6 +1,7 @@
 import { loadYaml } from '../../config/load-yaml.ts'
 import { type NetworkConfig, networkConfigSchema } from '../../config/network-config.ts'
 import { VmrError } from '../../errors/vmr-error.ts'
+import type { Connection } from '../../libvirt/index.ts'
 import { renderCommand, showPath, type VyosCommand } from '../../os/vyos/path.ts'
 import type { VyosAccess } from '../../os/vyos/vyos-access.ts'
 import { applyVyos, planVyos, planVyosReset, resetVyos } from '../../os/vyos/vyos-os.ts'
@@ -127,30 +128,22 @@ interface EnableApiOptions extends Pick<GuestOptions, 'json' | 'connect'> {
 }
 
 export async function guestEnableApi(
-  { terminal, signal }: CommandContext,
+  context: CommandContext,
   name: string,
   options: EnableApiOptions,
 ): Promise<CommandStatus> {
+  const { terminal, signal } = context
   const { connect, json } = options
   const save = options.save === true
-  const { changed, fingerprint } = await withProgress(terminal, name, (report) =>
-    withConnection(
-      connect,
-      (connection) =>
-        withVmLock(name, { signal }, async () => {
-          const vm = await findRunningVm(connection, name, signal)
-          report('logging in')
-          const { shell, close } = await openGuestShell(connection, vm, { via: 'console', signal })
-          try {
-            report('switching its HTTP API on')
-            return await enableApi(name, shell, { signal, save })
-          } finally {
-            await close()
-          }
-        }),
-      signal,
-    ),
-  )
+  const { changed, fingerprint } = await onRunningVm(context, name, connect, async (connection, vm, report) => {
+    const { shell, close } = await openGuestShell(connection, vm, { via: 'console', signal })
+    try {
+      report('switching its HTTP API on')
+      return await enableApi(name, shell, { signal, save })
+    } finally {
+      await close()
+    }
+  })
   if (json) terminal.json<'guest enable-api'>({ name, changed, fingerprint, saved: save })
   else {
     terminal.result(
@@ -162,26 +155,39 @@ export async function guestEnableApi(
   return undefined
 }
 
-/** Opens the way to the guest for the task; no other vmr changes it meanwhile. */
+/** Opens the way to the guest for the task. */
 function onGuest<T>(
-  { terminal, signal }: CommandContext,
+  context: CommandContext,
   name: string,
   { via, host, apiKeyFile, connect }: GuestOptions,
   task: (context: GuestContext) => Promise<T>,
 ): Promise<T> {
+  const { signal } = context
+  return onRunningVm(context, name, connect, async (connection, vm, report) => {
+    const { vyos, close } = await openVyos(connection, vm, { via, host, apiKeyFile, signal })
+    try {
+      return await task({ vm, vyos, report })
+    } finally {
+      await close()
+    }
+  })
+}
+
+/** Whatever the task does with the guest, no other vmr changes it meanwhile. */
+function onRunningVm<T>(
+  { terminal, signal }: CommandContext,
+  name: string,
+  uri: string,
+  task: (connection: Connection, vm: Vm, report: ReportProgress) => Promise<T>,
+): Promise<T> {
   return withProgress(terminal, name, (report) =>
     withConnection(
-      connect,
+      uri,
       (connection) =>
         withVmLock(name, { signal }, async () => {
           const vm = await findRunningVm(connection, name, signal)
           report('logging in')
-          const { vyos, close } = await openVyos(connection, vm, { via, host, apiKeyFile, signal })
-          try {
-            return await task({ vm, vyos, report })
-          } finally {
-            await close()
-          }
+          return task(connection, vm, report)
         }),
       signal,
     ),
